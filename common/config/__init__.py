@@ -1,0 +1,20 @@
+"""Configuration: the machine's file and a repository's own `.autosync.toml`."""
+
+from .load import SHARED_FILE, Repo, effective, load, load_shared, read_secret
+from .model import Config, Notify, Reflector, Settings, Shared, Xmpp, parse_size
+
+__all__ = [
+    "SHARED_FILE",
+    "Config",
+    "Notify",
+    "Reflector",
+    "Repo",
+    "Settings",
+    "Shared",
+    "Xmpp",
+    "effective",
+    "load",
+    "load_shared",
+    "parse_size",
+    "read_secret",
+]

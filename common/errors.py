@@ -1,0 +1,85 @@
+"""What can go wrong, and the one place that turns it into an exit code.
+
+Exit codes of every command: 0 done, 1 a problem the person can act on, 2 wrong
+usage, 3 a bug (details go to a report file), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+EXIT_OK = 0
+EXIT_PROBLEM = 1
+EXIT_USAGE = 2
+EXIT_BUG = 3
+EXIT_INTERRUPTED = 130
+
+
+class Problem(Exception):
+    """Something the person can act on. Never shown with a traceback.
+
+    ``what`` says what happened and where, ``remedy`` what to do now; both are
+    plain sentences without a trailing newline.
+    """
+
+    def __init__(self, what: str, remedy: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.remedy}" if self.remedy else self.what
+
+
+def write_report(error: BaseException, folder: Path) -> Path:
+    """Write what is needed to report a bug to a new file below ``folder`` and return its path."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"bug-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    text = "\n".join(
+        [
+            f"autosync bug report, {time.strftime('%Y-%m-%dT%H:%M:%S%z')}",
+            f"command: {Path(sys.argv[0]).name}",
+            f"python: {sys.version}",
+            f"system: {platform.platform()}",
+            "",
+            "".join(traceback.format_exception(error)),
+        ]
+    )
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+    return path
+
+
+def exit_code(program: str, body: Callable[[], int | None], report_folder: Callable[[], Path]) -> int:
+    """Run ``body`` and turn what it returns or raises into an exit code, printing at most a few lines."""
+    try:
+        return body() or EXIT_OK
+    except Problem as problem:
+        print(f"{program}: {problem}", file=sys.stderr)
+        return EXIT_PROBLEM
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`autosync log | head`): not our problem, and
+        # the interpreter must not stumble over it once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except Exception as error:  # noqa: BLE001 - the one place where bugs end
+        return _bug(program, error, report_folder)
+
+
+def _bug(program: str, error: Exception, report_folder: Callable[[], Path]) -> int:
+    try:
+        where = f"The details are in {write_report(error, report_folder())}; please report it."
+    except OSError:
+        traceback.print_exception(error)
+        where = "The details are above; please report it."
+    print(f"{program}: this is a bug in autosync ({type(error).__name__}: {error}). {where}", file=sys.stderr)
+    return EXIT_BUG

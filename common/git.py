@@ -1,0 +1,335 @@
+"""The one place that runs git.
+
+Every child runs without a terminal and without prompts, in a session of its
+own, with a time limit, and is ended (SIGTERM, then SIGKILL to its whole group)
+and waited for when it is cancelled or too slow. `Git.run` waits; `Git.call` is its twin
+for asyncio. Paths and output are bytes or surrogate-escaped text: file names need not be UTF-8.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Seconds a git command may take unless the caller knows better.
+LOCAL_LIMIT = 120.0
+#: Seconds for commands that use the network or run the person's own hooks.
+NETWORK_LIMIT = 3600.0
+#: Seconds between SIGTERM and SIGKILL.
+GRACE = 2.0
+
+# A service started from a hook, or a person's shell, must not carry its GIT_DIR, GIT_INDEX_FILE or
+# GIT_AUTHOR_DATE into other repositories; `git rev-parse --local-env-vars` does not name them all,
+# so everything goes but settings of how to reach servers and which configuration to read.
+_KEPT = frozenset(
+    {
+        "GIT_SSH",
+        "GIT_SSH_COMMAND",
+        "GIT_SSH_VARIANT",
+        "GIT_SSL_CAINFO",
+        "GIT_SSL_CAPATH",
+        "GIT_SSL_CERT",
+        "GIT_SSL_KEY",
+        "GIT_SSL_NO_VERIFY",
+        "GIT_PROXY_COMMAND",
+        "GIT_CONFIG_GLOBAL",
+        "GIT_CONFIG_SYSTEM",
+        "GIT_CONFIG_NOSYSTEM",
+        "GIT_EXEC_PATH",
+        "GIT_ALLOW_PROTOCOL",
+    }
+)
+_FIXED = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "",  # empty and set: git asks no helper, not core.askPass either
+    "SSH_ASKPASS_REQUIRE": "never",
+    "GIT_EDITOR": ":",
+    "GIT_OPTIONAL_LOCKS": "0",  # looking never takes index.lock away from a person
+    "LC_ALL": "C.UTF-8",  # messages are read by rules
+    "LANGUAGE": "",
+}
+
+
+class GitError(Exception):
+    """A git command that failed: shows command, exit code and both streams."""
+
+    def __init__(self, args: Sequence[str], code: int, stdout: bytes, stderr: bytes) -> None:
+        self.args_run = tuple(args)
+        self.code = code
+        self.stdout = stdout
+        self.stderr = stderr
+        super().__init__(self.args_run, code)
+
+    @property
+    def message(self) -> str:
+        """What git said on standard error, as text."""
+        return os.fsdecode(self.stderr).strip()
+
+    def __str__(self) -> str:
+        said = "; ".join(filter(None, (os.fsdecode(self.stdout).strip()[-500:], self.message[-2000:])))
+        return f"git {shlex.join(self.args_run)} ended with {self.code}: {said or 'no message'}"
+
+
+class GitTimeout(GitError):
+    """A git command that was ended because its time was over."""
+
+    def __init__(self, args: Sequence[str], limit: float) -> None:
+        super().__init__(args, -signal.SIGKILL, b"", f"ended after {limit:g} seconds".encode())
+        self.limit = limit
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a git command ended: exit code and both streams, as bytes."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output without its last newline, undecodable bytes surrogate-escaped."""
+        return os.fsdecode(self.stdout).removesuffix("\n")
+
+
+def clean_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for a git child: ``base`` (default: ours) without GIT_*, but for an allow-list."""
+    source = os.environ if base is None else base
+    kept = {k: v for k, v in source.items() if not k.startswith("GIT_") or k in _KEPT}
+    kept.pop("SSH_ASKPASS", None)
+    return kept | _FIXED
+
+
+def split(data: bytes) -> list[str]:
+    """The fields of NUL-terminated output (`-z`), as surrogate-escaped text."""
+    return [os.fsdecode(field) for field in data.split(b"\0")[:-1]] if data else []
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """git, to be run for one repository: in a work tree (``cwd``) or on a git directory."""
+
+    cwd: Path
+    git_dir: Path | None = None
+    config: tuple[str, ...] = ()
+
+    def with_config(self, *settings: str) -> Git:
+        """The same with more ``key=value`` settings for every command."""
+        return Git(self.cwd, self.git_dir, self.config + settings)
+
+    def argv(self, args: Sequence[str]) -> list[str]:
+        """The whole command line for ``args``."""
+        words = ["git"]
+        if self.git_dir is not None:
+            words.append(f"--git-dir={self.git_dir}")
+        for setting in self.config:
+            words += ["-c", setting]
+        return words + list(args)
+
+    def run(
+        self,
+        *args: str,
+        input: bytes | None = None,
+        check: bool = True,
+        limit: float = LOCAL_LIMIT,
+        env: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> Result:
+        """Run git and wait. Raises GitError (when ``check``), GitTimeout, OSError."""
+        with _Child(self, args, input, env, pass_fds) as child:
+            try:
+                child.process.wait(limit)
+            except BaseException as error:
+                child.terminate()
+                try:
+                    child.process.wait(GRACE)
+                except subprocess.TimeoutExpired:
+                    pass
+                child.kill()
+                child.process.wait()
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise GitTimeout(args, limit) from None
+                raise
+            return child.result(check)
+
+    async def call(
+        self,
+        *args: str,
+        input: bytes | None = None,
+        check: bool = True,
+        limit: float = LOCAL_LIMIT,
+        env: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        progress: Callable[[str], None] | None = None,
+    ) -> Result:
+        """Run git from asyncio. ``progress`` gets each line of standard error as it comes.
+
+        Raises GitError (when ``check``), GitTimeout, OSError; cancelling ends the child first.
+        """
+        with _Child(self, args, input, env, pass_fds, progress) as child:
+            try:
+                async with asyncio.timeout(limit):
+                    await child.exited()
+            except BaseException as error:
+                # shielded: a second cancellation must not leave the child running
+                await asyncio.shield(child.end())
+                if isinstance(error, TimeoutError):
+                    raise GitTimeout(args, limit) from None
+                raise
+            return child.result(check)
+
+
+class _Child:
+    """A running git. Its streams are memory files rather than pipes.
+
+    A pipe ends only when its last writer does, and git leaves writers behind (an ssh
+    master connection, `gc --auto`): reading to the end would wait for those.
+    """
+
+    def __init__(
+        self,
+        git: Git,
+        args: Sequence[str],
+        data: bytes | None,
+        env: Mapping[str, str] | None,
+        pass_fds: Sequence[int],
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        self.args_run = args
+        self._progress = progress
+        self._said = bytearray()
+        with contextlib.ExitStack() as stack:
+            self._out = _memory_file(stack, b"")
+            self._err = _memory_file(stack, b"")
+            given = subprocess.DEVNULL if data is None else _memory_file(stack, data).fileno()
+            writer = self._err.fileno()
+            self._reader = -1
+            if progress is not None:
+                self._reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+                os.set_blocking(writer, True)
+                stack.callback(os.close, self._reader)
+            try:
+                self.process = subprocess.Popen(
+                    git.argv(args),
+                    cwd=git.cwd,
+                    env=clean_environment() | dict(env or {}),
+                    stdin=given,
+                    stdout=self._out.fileno(),
+                    stderr=writer,
+                    start_new_session=True,
+                    pass_fds=pass_fds,
+                )
+            finally:
+                if progress is not None:
+                    os.close(writer)
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> _Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    async def exited(self) -> None:
+        """Wait for the child's end, passing its progress on meanwhile."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        handle = os.pidfd_open(self.process.pid)
+        if self._reader >= 0:
+            loop.add_reader(self._reader, self._read, loop)
+        loop.add_reader(handle, _settle, done)
+        try:
+            await done
+        finally:
+            loop.remove_reader(handle)
+            os.close(handle)
+            if self._reader >= 0:
+                loop.remove_reader(self._reader)
+        self.process.wait()
+
+    async def end(self) -> None:
+        """SIGTERM, after GRACE seconds SIGKILL, and wait."""
+        if self.process.returncode is None:
+            self.terminate()
+            try:
+                async with asyncio.timeout(GRACE):
+                    await self.exited()
+            except TimeoutError:
+                self.kill()
+                await self.exited()
+        self.kill()
+
+    def terminate(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def result(self, check: bool) -> Result:
+        """What the ended child left. Raises GitError for a failure when ``check``."""
+        code = self.process.returncode
+        while self._reader >= 0 and self._read(None):
+            pass
+        result = Result(code, self._out.content(), bytes(self._said) or self._err.content())
+        if check and code:
+            raise GitError(self.args_run, code, result.stdout, result.stderr)
+        return result
+
+    def _read(self, loop: asyncio.AbstractEventLoop | None) -> bool:
+        assert self._progress is not None
+        try:
+            chunk = os.read(self._reader, 65536)
+        except BlockingIOError:
+            return False
+        if not chunk and loop is not None:
+            loop.remove_reader(self._reader)
+        self._said += chunk
+        for line in chunk.replace(b"\r", b"\n").split(b"\n"):
+            if line.strip():
+                self._progress(os.fsdecode(line).strip())
+        return bool(chunk)
+
+    def _signal(self, number: int) -> None:
+        # the child leads its own session, so its pid is the group's; hooks and transports belong to it
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class _MemoryFile:
+    def __init__(self, data: bytes) -> None:
+        self._descriptor = os.memfd_create("git")
+        if data:
+            with os.fdopen(os.dup(self._descriptor), "wb") as file:
+                file.write(data)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def content(self) -> bytes:
+        size = os.fstat(self._descriptor).st_size
+        parts = bytearray()
+        while len(parts) < size:
+            parts += os.pread(self._descriptor, size - len(parts), len(parts))
+        return bytes(parts)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def _memory_file(stack: contextlib.ExitStack, data: bytes) -> _MemoryFile:
+    file = _MemoryFile(data)
+    stack.callback(file.close)
+    return file

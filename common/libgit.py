@@ -1,0 +1,137 @@
+"""The questions of reader.py answered by libgit2, in-process. It only ever reads: hooks, filters and
+signing are git's business and libgit2 runs none of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pygit2
+
+from .git import Git
+from .reader import GitReader, Head, Unreadable, Upstream, tracking_ref
+
+
+def cannot_open() -> tuple[type[Exception], ...]:
+    """What libgit2 raises for a repository that it does not understand."""
+    return (pygit2.GitError, ValueError, KeyError, Unreadable)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (pygit2.GitError, OSError) as error:
+        raise Unreadable(str(error)) from error
+
+
+class LibgitReader:
+    """libgit2's answers; what it cannot tell is asked of git."""
+
+    def __init__(self, git_dir: Path, git: Git) -> None:
+        self._repo: Any = pygit2.Repository(os.fspath(git_dir))
+        self._git = GitReader(git)
+
+    def head(self) -> Head:
+        with _translated():
+            reference = self._repo.lookup_reference("HEAD")
+            if isinstance(reference.target, str):
+                return Head(reference.target, self.resolve(reference.target))
+            return Head(None, str(reference.target))
+
+    def resolve(self, ref: str) -> str | None:
+        with _translated():
+            try:
+                reference = self._repo.lookup_reference(ref).resolve()
+            except (KeyError, ValueError):
+                return None
+            found = self._repo.get(reference.target)
+            if found is None:
+                raise Unreadable(f"{ref} names the missing object {reference.target}")
+            try:
+                return str(found.peel(pygit2.Commit).id)
+            except pygit2.InvalidSpecError:
+                return None
+
+    def refs(self, prefix: str) -> dict[str, str]:
+        with _translated():
+            found = {}
+            for reference in self._repo.references.iterator():
+                if reference.name.startswith(prefix) and not isinstance(reference.target, str):
+                    found[reference.name] = str(reference.target)
+            return found
+
+    def has_commit(self, commit: str) -> bool:
+        with _translated():
+            try:
+                found = self._repo.get(commit)
+            except ValueError:
+                return False
+            return isinstance(found, pygit2.Commit)
+
+    def ahead_behind(self, ours: str, theirs: str) -> tuple[int, int]:
+        with _translated():
+            try:
+                ahead, behind = self._repo.ahead_behind(ours, theirs)
+            except (KeyError, ValueError) as error:
+                raise Unreadable(f"missing commit {error}") from error
+            return int(ahead), int(behind)
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        with _translated():
+            try:
+                return older == newer or bool(self._repo.descendant_of(newer, older))
+            except (KeyError, ValueError) as error:
+                raise Unreadable(f"missing commit {error}") from error
+
+    def related(self, one: str, other: str) -> bool:
+        with _translated():
+            try:
+                return self._repo.merge_base(one, other) is not None
+            except (KeyError, ValueError) as error:
+                raise Unreadable(f"missing commit {error}") from error
+
+    def config(self, key: str) -> str | None:
+        with _translated():
+            try:
+                return str(self._repo.config[key])
+            except (KeyError, ValueError):
+                return None
+
+    def upstream(self, branch: str) -> Upstream | None:
+        name = branch.removeprefix("refs/heads/")
+        remote, merge = self.config(f"branch.{name}.remote"), self.config(f"branch.{name}.merge")
+        if not remote or not merge:
+            return None
+        return Upstream(remote, merge, tracking_ref(self.fetch_refspecs(remote), merge))
+
+    def fetch_refspecs(self, remote: str) -> list[str]:
+        with _translated():
+            try:
+                return list(self._repo.config.get_multivar(f"remote.{remote}.fetch"))
+            except (KeyError, ValueError):
+                return []
+
+    def ignored(self, paths: Sequence[str]) -> set[str]:
+        found = set()
+        with _translated():
+            others = []
+            for path in paths:
+                try:
+                    if self._repo.path_is_ignored(path):
+                        found.add(path)
+                except UnicodeEncodeError:  # a name that is not UTF-8
+                    others.append(path)
+        return found | self._git.ignored(others)
+
+    def last_reflog(self, ref: str, count: int) -> list[tuple[str, str, str]]:
+        with _translated():
+            try:
+                log = self._repo.lookup_reference(ref).log()
+                entries = [entry for entry, _ in zip(log, range(count), strict=False)]
+            except (KeyError, ValueError):
+                return []
+            return [(str(e.oid_old), str(e.oid_new), e.message or "") for e in entries]

@@ -1,0 +1,78 @@
+"""Advisory locks (flock(2)): a lock left by a killed process is no lock.
+
+The kernel drops the lock with the last descriptor of its open file, so a git
+child that inherits the descriptor keeps the lock after its parent was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class Held(Exception):
+    """Somebody else holds the lock; ``pid`` is who, as far as known."""
+
+    def __init__(self, path: Path, pid: int | None) -> None:
+        super().__init__(f"{path} is held" + (f" by process {pid}" if pid else ""))
+        self.path = path
+        self.pid = pid
+
+
+def acquire(path: Path) -> int:
+    """Take the lock on ``path`` (created when missing) without waiting; returns its descriptor.
+
+    The holder's pid is written into the file for people to read. Raises Held or OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = _pid_in(descriptor)
+        os.close(descriptor)
+        raise Held(path, holder) from None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    with contextlib.suppress(OSError):  # a full disk must not make a lock fail
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def release(descriptor: int) -> None:
+    """Give the lock up: for this process and for children that inherited the descriptor."""
+    os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait: float = 0.0) -> Iterator[int]:
+    """Hold the lock inside the block, waiting up to ``wait`` seconds for it. Raises Held.
+
+    For one-shot commands only: the services try, and look again later.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            descriptor = acquire(path)
+            break
+        except Held:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.02)
+    try:
+        yield descriptor
+    finally:
+        release(descriptor)
+
+
+def _pid_in(descriptor: int) -> int | None:
+    try:
+        return int(os.pread(descriptor, 32, 0).split()[0])
+    except (OSError, ValueError, IndexError):
+        return None

@@ -1,0 +1,146 @@
+"""A repository on disk: where its parts are, and what is going on in it right now."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import Problem
+from .git import Git, GitError
+from .reader import Reader, open_reader
+
+#: The folder below the common git directory that belongs to autosync.
+OWN_FOLDER = "autosync"
+
+# What git leaves in the git directory while a person is in the middle of something
+# (git's own wt_status_get_state looks for the same files).
+_OPERATIONS = (
+    ("rebase-merge", "rebase"),
+    ("rebase-apply/applying", "am"),
+    ("rebase-apply", "rebase"),
+    ("MERGE_HEAD", "merge"),
+    ("CHERRY_PICK_HEAD", "cherry-pick"),
+    ("REVERT_HEAD", "revert"),
+    ("BISECT_LOG", "bisect"),
+    ("sequencer/todo", "cherry-pick"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """The places of one repository. ``work_tree`` is None for a bare one.
+
+    ``git_dir`` is this work tree's own git directory, ``common_dir`` the one that linked
+    work trees share.
+    """
+
+    path: Path
+    work_tree: Path | None
+    git_dir: Path
+    common_dir: Path
+
+    @classmethod
+    def open(cls, path: Path) -> Repository:
+        """The repository whose root is ``path``. Raises Problem when there is none."""
+        if not path.is_dir():
+            raise Problem(f"{path} is not there", "make or mount it, or remove it from the configuration")
+        git = Git(path)
+        try:
+            found = git.run(
+                "rev-parse", "--path-format=absolute", "--is-bare-repository", "--git-dir", "--git-common-dir"
+            ).text.split("\n")
+        except GitError as error:
+            if "dubious ownership" in error.message or "not owned" in error.message:
+                raise Problem(
+                    f"git refuses {path}, as it belongs to somebody else",
+                    f"git config --global --add safe.directory {path}",
+                ) from error
+            reason = error.message.splitlines()[-1] if error.message else "no reason given"
+            raise Problem(
+                f"{path} is not a git repository ({reason})",
+                f"make it one with: autosync init {path}",
+            ) from error
+        bare, git_dir, common_dir = found[0] == "true", Path(found[1]), Path(found[2])
+        if bare:
+            return cls(path, None, git_dir, common_dir)
+        top = Path(git.run("rev-parse", "--path-format=absolute", "--show-toplevel").text)
+        if not top.exists() or not os.path.samefile(top, path):  # noqa: PTH121
+            raise Problem(f"{path} is a folder inside the repository {top}", f"configure {top} instead")
+        return cls(path, path, git_dir, common_dir)
+
+    @property
+    def bare(self) -> bool:
+        return self.work_tree is None
+
+    @property
+    def git(self) -> Git:
+        """git for this repository."""
+        if self.work_tree is None:
+            return Git(self.git_dir, self.git_dir)
+        return Git(self.work_tree)
+
+    def reader(self) -> Reader:
+        """A fresh view for questions: refs, graph, ignore rules. Cheap to make; ask and drop it."""
+        return open_reader(self.git_dir, self.git)
+
+    @property
+    def own_dir(self) -> Path:
+        """autosync's folder, shared by all work trees of the repository."""
+        return self.common_dir / OWN_FOLDER
+
+    @property
+    def notes_dir(self) -> Path:
+        """Where hooks leave their notes."""
+        return self.own_dir / "notes"
+
+    @property
+    def tree_dir(self) -> Path:
+        """autosync's folder for this work tree alone (the same as own_dir in the main work tree)."""
+        return self.git_dir / OWN_FOLDER
+
+    @property
+    def lock(self) -> Path:
+        """The advisory lock between watcher and relay (see locks.py)."""
+        return self.tree_dir / "lock"
+
+    @property
+    def pause_mark(self) -> Path:
+        """Exists while the person has paused this repository."""
+        return self.tree_dir / "paused"
+
+    @property
+    def paused(self) -> bool:
+        return self.pause_mark.exists()
+
+    def operation(self) -> str | None:
+        """What a person is in the middle of: `merge`, `rebase`, `bisect` ..., or None."""
+        for name, operation in _OPERATIONS:
+            if (self.git_dir / name).exists():
+                return operation
+        return None
+
+    def index_lock_age(self, now: float) -> float | None:
+        """Seconds since index.lock was made (``now`` in seconds since the epoch), None when there is none."""
+        try:
+            return max(0.0, now - (self.git_dir / "index.lock").lstat().st_mtime)
+        except OSError:
+            return None
+
+    def index_mark(self) -> tuple[int, int, int] | None:
+        """A mark that changes whenever git replaces the index; None without an index."""
+        try:
+            found = (self.git_dir / "index").stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def make_own_folders(self) -> None:
+        """Make autosync's folders, writable for whom the repository is shared with. Raises OSError."""
+        # as git does for core.sharedRepository: what the common directory grants, ours grants too
+        granted = stat.S_IMODE(self.common_dir.stat().st_mode) & 0o2777
+        for folder in (self.own_dir, self.notes_dir, self.tree_dir):
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                folder.chmod(granted)

@@ -1,0 +1,46 @@
+"""What machines tell each other: a hint that a ref moved. It carries no URL, no command, no content."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Kind = Literal["pushed", "committed"]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
+# git-check-ref-format(1), narrowed to branches and to what can be shown
+_REF = re.compile(r"refs/heads/[^\x00-\x20\x7f~^:?*\[\\]{1,200}")
+_MACHINE = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
+
+
+class Malformed(ValueError):
+    """An announcement that is not well-formed; it is dropped and counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """`pushed`: the remote's ``ref`` moved to ``commit``. `committed`: ``machine`` has it, not yet the remote.
+
+    ``repository`` is the repository id (its oldest root commit, or `id` from the configuration),
+    ``ref`` the full name of a branch on the remote, ``machine`` the sender's name. Everything is checked
+    on construction, as all of it may come from the network. Raises Malformed.
+    """
+
+    kind: str
+    repository: str
+    ref: str
+    commit: str
+    machine: str
+
+    def __post_init__(self) -> None:
+        for name, pattern in (("repository", _ID), ("ref", _REF), ("commit", _COMMIT), ("machine", _MACHINE)):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not pattern.fullmatch(value):
+                raise Malformed(f"{name} is not well-formed")
+        if self.kind not in KINDS:
+            raise Malformed("kind is not known")
+        if ".." in self.ref or self.ref.endswith((".lock", "/", ".")) or "@{" in self.ref:
+            raise Malformed("ref is not well-formed")

@@ -1,0 +1,85 @@
+"""What the relay knows of a transport. Several run at once, each with its own health; none can delay another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from ..announcement import Announcement
+
+#: `failed` needs the person (wrong password, refused certificate); the others heal by themselves.
+State = Literal["offline", "connecting", "online", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a transport is; ``since`` in seconds since the epoch, ``error`` and ``remedy`` plain sentences."""
+
+    state: State
+    error: str | None = None
+    remedy: str | None = None
+    since: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another machine as the transport knows it; ``last_heard`` in seconds since the epoch."""
+
+    name: str
+    address: str
+    last_heard: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A repository to hear about: its id, and the content of its `.sparkleshare` file, if it has one."""
+
+    repository: str
+    sparkleshare: str | None = None
+
+
+class Listener(Protocol):
+    """What a transport tells the relay. Called in the event loop; returns at once."""
+
+    def heard(self, announcement: Announcement, transport: str) -> None:
+        """A well-formed announcement from somebody to be believed."""
+
+    def look(self, transport: str, repository: str | None = None) -> None:
+        """A hint without a commit: one repository, or None for all, is worth a look."""
+
+    def connected(self, transport: str) -> None:
+        """The transport is online (again): what was announced meanwhile was missed."""
+
+
+class Transport(Protocol):
+    """One way to carry announcements."""
+
+    @property
+    def name(self) -> str:
+        """`xmpp`, `reflector`: as shown in `status`."""
+
+    @property
+    def health(self) -> Health: ...
+
+    @property
+    def dropped(self) -> int:
+        """Incoming messages that were malformed, forged or over a limit."""
+
+    async def run(self, listener: Listener) -> None:
+        """Connect, listen, reconnect with capped and jittered pauses, until cancelled. Trouble with the network
+        or the server never ends it; it shows in ``health`` and is logged once when it changes."""
+
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
+        """The repositories of interest from now on, all of them. At any time, also before ``run``."""
+
+    def announce(self, announcement: Announcement) -> None:
+        """Hand an announcement over. Never waits and never fails: while offline it is dropped, as whoever comes
+        back looks for itself."""
+
+    async def flush(self) -> None:
+        """Wait until what was announced has left this process (for one-shot runs)."""
+
+    def peers(self) -> list[Peer]:
+        """The other machines that can be told at the moment, as far as the transport can know."""

@@ -1,0 +1,42 @@
+"""Guards for every test: an isolated home, git that behaves the same everywhere, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_GIT_CONFIG = """\
+[user]
+\tname = Test Person
+\temail = person@example.org
+[init]
+\tdefaultBranch = main
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[core]
+\tfsync = none
+[protocol "file"]
+\tallow = always
+[safe]
+\tdirectory = *
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder of the test's own, in the environment of everything it starts."""
+    folder = tmp_path_factory.mktemp("home")
+    for name in [*os.environ]:
+        if name.startswith(("GIT_", "XDG_", "AUTOSYNC_", "DBUS_")) or name in {"DISPLAY", "WAYLAND_DISPLAY"}:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    runtime = folder / "run"
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    (folder / ".gitconfig").write_text(_GIT_CONFIG)
+    return folder
