@@ -65,6 +65,9 @@ class Reader(Protocol):
     def upstream(self, branch: str) -> Upstream | None:
         """The configured upstream of a full branch name."""
 
+    def fetch_refspecs(self, remote: str) -> list[str]:
+        """What the remote is configured to fetch; empty for a URL."""
+
     def ignored(self, paths: Sequence[str]) -> set[str]:
         """Those of the paths (relative to the work tree, folders with a trailing slash) that ignore
         rules match, tracked or not."""

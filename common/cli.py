@@ -1,0 +1,28 @@
+"""Running a click command so that `main(argv)` returns an exit code and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .errors import EXIT_INTERRUPTED, EXIT_OK
+
+#: The option that every command has.
+config_option = click.option(
+    "--config", metavar="FILE", type=click.Path(path_type=Path), help="Configuration file, instead of the usual one."
+)
+
+
+def run(command: click.Command, program: str, argv: list[str] | None) -> int:
+    """Run ``command`` as ``program``; a wrong usage is explained on standard error and gives 2."""
+    try:
+        result: Any = command.main(argv, prog_name=program, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return EXIT_INTERRUPTED
+    # click returns what `Context.exit` was given
+    return result if isinstance(result, int) else EXIT_OK

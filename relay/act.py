@@ -1,0 +1,244 @@
+"""Carrying out one action of a plan. Everything that writes is git's own command."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from autosync.common import checkout, locks
+from autosync.common.git import NETWORK_LIMIT, Git, GitError, Result, split
+from autosync.common.operations import Operation, OperationLog
+from autosync.common.reader import Reader, Upstream
+from autosync.common.repository import Repository
+
+from .conflict import Conflict
+from .failures import Failure, Kind, classify, in_the_way
+from .merge import merge
+from .state import FastForward, Fetch, Merge, Push
+
+_log = logging.getLogger(__name__)
+#: Seconds a move of the work tree may go on when the relay is told to stop.
+_LAST_GRACE = 1.2
+
+# A dead network must end a transfer: git's own limits for http, ssh's for ssh.
+_STALLED = ("http.lowSpeedLimit=1", "http.lowSpeedTime=60")
+_SSH = "ssh -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+
+
+class Failed(Exception):
+    """An action that met trouble; ``failure`` tells which."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.what)
+        self.failure = failure
+
+
+class BranchAbsent(Exception):
+    """The remote answered, and does not have the branch."""
+
+
+class Stopped(Exception):
+    """The merge has conflicts, and `conflict = "stop"` is set."""
+
+    def __init__(self, conflicts: tuple[Conflict, ...]) -> None:
+        super().__init__()
+        self.conflicts = conflicts
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Carries out actions for one repository. ``progress`` gets git's own progress lines."""
+
+    repository: Repository
+    log: OperationLog
+    progress: Callable[[str], None]
+
+    async def fetch(self, action: Fetch) -> bool:
+        """Fetch the upstream's branch and whatever the remote is configured for; returns whether ours moved.
+
+        Raises Failed, BranchAbsent.
+        """
+        upstream = action.upstream
+        reader = self.repository.reader()
+        assert upstream.tracking is not None
+        before = reader.resolve(upstream.tracking)
+        wanted = f"+{upstream.ref}:{upstream.tracking}"
+        specs = reader.fetch_refspecs(upstream.remote)
+        # FETCH_HEAD is the person's; tags follow as they have configured
+        args = (
+            "fetch",
+            "--no-write-fetch-head",
+            "--no-recurse-submodules",
+            "--progress",
+            "--",
+            upstream.remote,
+            wanted,
+        )
+        started = time.monotonic()
+        try:
+            await self._network(reader).call(*args, *specs, limit=NETWORK_LIMIT, progress=self.progress)
+        except GitError as error:
+            if "couldn't find remote ref" in error.message.lower():
+                raise BranchAbsent from error
+            raise Failed(self._failure(error, upstream)) from error
+        after = self.repository.reader().resolve(upstream.tracking)
+        if after != before:
+            self._done("fetch", upstream.ref, before, after, started, upstream.remote)
+        return after != before
+
+    async def push(self, action: Push) -> None:
+        """Push, without any force. Raises Failed; a lost race is one."""
+        upstream = action.upstream
+        reader = self.repository.reader()
+        if reader.resolve(action.branch) is None:
+            return
+        args = ("push", "--porcelain", "--no-recurse-submodules", "--progress", "--")
+        started = time.monotonic()
+        try:
+            await self._network(reader).call(
+                *args, upstream.remote, f"{action.branch}:{upstream.ref}", limit=NETWORK_LIMIT, progress=self.progress
+            )
+        except GitError as error:
+            raise Failed(self._failure(error, upstream)) from error
+        assert upstream.tracking is not None
+        if upstream.tracking.startswith("refs/autosync/"):
+            pushed = self.repository.reader().resolve(action.branch)
+            if pushed:
+                noted = ("--create-reflog", "-m", "update by push")
+                await self.repository.git.call("update-ref", *noted, upstream.tracking, pushed)
+        self._done("push", upstream.ref, action.tip, action.commit, started, upstream.remote)
+
+    async def merge(self, action: Merge, keep_both: bool) -> tuple[Conflict, ...]:
+        """Merge in the object database, then move there; returns the conflicts that were resolved.
+
+        Raises Failed, Stopped.
+        """
+        started = time.monotonic()
+        sign = (self.repository.reader().config("commit.gpgsign") or "").lower() in ("true", "yes", "on", "1")
+        try:
+            merged = await merge(
+                self.repository.git,
+                self.repository.tree_dir,
+                action.head,
+                action.tip,
+                keep_both=keep_both,
+                sign=sign,
+            )
+        except GitError as error:
+            raise Failed(classify(error, "git", str(self.repository.path))) from error
+        if merged.commit is None:
+            raise Stopped(merged.conflicts)
+        await self._move(action.branch, action.head, merged.commit)
+        self._done("merge", action.branch, action.head, merged.commit, started)
+        for conflict in merged.conflicts:
+            paths = (conflict.path, conflict.copy) if conflict.copy else (conflict.path,)
+            detail = conflict.what
+            self.log.append(
+                Operation(str(self.repository.path), "resolve", action.branch, None, merged.commit, detail, paths)
+            )
+        return merged.conflicts
+
+    async def fast_forward(self, action: FastForward) -> None:
+        """Move the work tree and the branch. Raises Failed."""
+        started = time.monotonic()
+        await self._move(action.branch, action.before, action.after)
+        self._done("merge", action.branch, action.before, action.after, started, "fast-forward")
+
+    async def recover(self) -> None:
+        """Finish with a move that was killed. Raises Failed."""
+        lock = self._lock()
+        try:
+            await asyncio.to_thread(checkout.recover, self.repository, lock)
+        except checkout.Busy as busy:
+            raise Failed(Failure(Kind.LOCKED, str(busy), "goes on by itself when that ends")) from busy
+        except GitError as error:
+            raise Failed(classify(error, "git", str(self.repository.path))) from error
+        finally:
+            locks.release(lock)
+        self.log.append(Operation(str(self.repository.path), "recover", detail="a move of the work tree was cut short"))
+
+    def _lock(self) -> int:
+        try:
+            return locks.acquire(self.repository.lock)
+        except locks.Held as held:
+            raise Failed(Failure(Kind.LOCKED, "a commit is being made", "goes on by itself when that ends")) from held
+
+    async def _move(self, branch: str, before: str | None, after: str) -> None:
+        lock = self._lock()
+        try:
+            head = self.repository.reader().head()
+            if (head.branch, head.commit) != (branch, before) or checkout.journal(self.repository):
+                raise Failed(Failure(Kind.LOCKED, "the branch moved meanwhile", "looked at again by itself"))
+            if before is None:
+                await asyncio.to_thread(self._check_unborn, after)
+            result = await self._git_merge(before, after, lock)
+        finally:
+            locks.release(lock)
+        if result.code == 0:
+            return
+        error = GitError(("merge", "--ff-only", after), result.code, result.stdout, result.stderr)
+        text = error.message.lower()
+        if "would be overwritten" in text or "local changes" in text or "not uptodate" in text or "would lose" in text:
+            raise Failed(in_the_way(error))
+        raise Failed(classify(error, "git", str(self.repository.path)))
+
+    async def _git_merge(self, before: str | None, after: str, lock: int) -> Result:
+        checkout.begin(self.repository, before, after)
+        args = (
+            "merge",
+            "--ff-only",
+            "--no-overwrite-ignore",
+            "--no-autostash",
+            "--no-squash",
+            "--no-stat",
+            "-q",
+            after,
+        )
+        git = checkout.git_for_move(self.repository)
+        child = asyncio.ensure_future(git.call(*args, check=False, pass_fds=[lock]))
+        try:
+            result = await asyncio.shield(child)
+        except asyncio.CancelledError:
+            # nearly always it is done in a moment; when not, the journal stays and the next start finishes it
+            await asyncio.wait([child], timeout=_LAST_GRACE)
+            if child.done() and not child.cancelled() and child.exception() is None:
+                checkout.end(self.repository)
+            else:
+                child.cancel()
+                await asyncio.wait([child])
+            raise
+        if result.code >= 0:
+            checkout.end(self.repository)
+        return result
+
+    def _check_unborn(self, after: str) -> None:
+        """git protects ignored files in the way of a fast-forward, but not of the first commit of a branch."""
+        assert self.repository.work_tree is not None
+        listed = self.repository.git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", after)
+        for name in split(listed.stdout):
+            path = self.repository.work_tree / name
+            if os.path.lexists(path):
+                what = f"{path} is in the way of what came in"
+                raise Failed(Failure(Kind.IN_THE_WAY, what, "move or rename it; the rest goes on by itself"))
+
+    def _network(self, reader: Reader) -> Git:
+        git = self.repository.git.with_config(*_STALLED)
+        named = os.environ.keys() & {"GIT_SSH", "GIT_SSH_COMMAND"}
+        if named or reader.config("core.sshcommand") is not None:
+            return git
+        return git.with_config(f"core.sshCommand={_SSH}")
+
+    def _failure(self, error: GitError, upstream: Upstream) -> Failure:
+        return classify(error, upstream.remote, str(self.repository.path))
+
+    def _done(
+        self, action: str, ref: str, before: str | None, after: str | None, started: float, detail: str = ""
+    ) -> None:
+        seconds = round(time.monotonic() - started, 4)
+        where = str(self.repository.path)
+        _log.info("%s: %s %s %s -> %s", where, action, ref, (before or "nothing")[:7], (after or "nothing")[:7])
+        self.log.append(Operation(where, action, ref, before, after, detail, seconds=seconds))

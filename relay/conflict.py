@@ -1,0 +1,225 @@
+"""How a conflict resolves: a pure function of what `git merge-tree` found.
+
+Both versions are kept. One keeps the name; the other becomes `name.conflict-<7 hex of its blob>.ext`.
+Which is which depends on the two merged commits alone, so every machine makes the same tree.
+Delete against edit keeps the edit. The copy of a copy takes the place beside the original name.
+
+Where renames conflict, git mixes contents across names. Those paths are merged again here, name by name and
+without renames, so that each side's own version stays under the name that side gave it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+# The kinds of conflict whose stages hold nothing but the two sides' own blobs. After a rename conflict git
+# may put the result of a merge, with markers in it, into a stage.
+_PLAIN = frozenset(
+    {
+        "CONFLICT (contents)",
+        "CONFLICT (binary)",
+        "CONFLICT (add/add)",
+        "CONFLICT (modify/delete)",
+        "CONFLICT (file/directory)",
+        "CONFLICT (distinct modes)",
+        "CONFLICT (submodule)",
+    }
+)
+
+_COPY = re.compile(r"\.conflict-[0-9a-f]{7,64}(?=\.[^.]*$|$)")
+_NAME_LIMIT = 255  # bytes, NAME_MAX of Linux file systems
+_SUBMODULE = "160000"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One unmerged entry: ``number`` 1 is the base, 2 the first commit's version, 3 the second's."""
+
+    mode: str
+    oid: str
+    number: int
+    path: str
+
+    @property
+    def entry(self) -> tuple[str, str]:
+        """(mode, oid)"""
+        return self.mode, self.oid
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What git says of some paths; ``kind`` is its short form, like `CONFLICT (contents)`."""
+
+    kind: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A change to the merged tree: ``entry`` is (mode, oid) to put at ``path``, None to remove it."""
+
+    path: str
+    entry: tuple[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """One resolved conflict, for people. ``copy`` is the name of the other version, None when there is only one."""
+
+    path: str
+    copy: str | None
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    edits: tuple[Edit, ...]
+    conflicts: tuple[Conflict, ...]
+
+
+def copy_name(path: str, oid: str, taken: Mapping[str, str]) -> str:
+    """Where the other version of ``path`` goes. ``taken`` maps the tree's paths to their blobs: the name is made
+    longer until it is free, or holds this very blob."""
+    folder, slash, name = path.rpartition("/")
+    name = _COPY.sub("", name, count=1)
+    dot = name.rfind(".")
+    stem, extension = (name[:dot], name[dot:]) if dot > 0 else (name, "")
+    for digits in range(7, len(oid) + 1):
+        mark = f".conflict-{oid[:digits]}"
+        candidate = folder + slash + _shortened(stem, mark + extension) + mark + extension
+        if taken.get(candidate, oid) == oid:
+            return candidate
+    raise AssertionError("two different blobs have the same name")
+
+
+def _shortened(stem: str, rest: str) -> str:
+    while stem and len((stem + rest).encode(errors="surrogateescape")) > _NAME_LIMIT:
+        stem = stem[:-1]
+    return stem
+
+
+#: A tree, as a map from path to (mode, oid).
+Tree = Mapping[str, tuple[str, str]]
+
+
+def renamed_paths(messages: Sequence[Message]) -> set[str]:
+    """The paths in rename conflicts, old names and new ones."""
+    return {
+        path
+        for message in messages
+        if message.kind.startswith("CONFLICT") and message.kind not in _PLAIN
+        for path in message.paths
+    }
+
+
+class Resolver:
+    """Collects the edits that turn git's merged tree into one without conflicts.
+
+    ``merged`` is git's tree, ``winner`` the stage (2 or 3) that keeps its names.
+    """
+
+    def __init__(self, merged: Tree, winner: int = 2) -> None:
+        self._taken = {path: oid for path, (_, oid) in merged.items()}
+        self._winner = winner
+        self._edits: list[Edit] = []
+        self._conflicts: list[Conflict] = []
+
+    def resolution(self) -> Resolution:
+        """All edits and conflicts so far."""
+        return Resolution(tuple(self._edits), tuple(self._conflicts))
+
+    def by_stages(self, stages: Sequence[Stage], labels: tuple[str, str]) -> None:
+        """Resolve unmerged paths from their stages.
+
+        ``labels`` are the names under which git was given the two commits: a file that gives way to a folder
+        is moved to `path~label`.
+        """
+        by_path: dict[str, dict[int, Stage]] = {}
+        for stage in stages:
+            by_path.setdefault(stage.path, {})[stage.number] = stage
+        moved = {_moved_from(path, labels) for path in by_path}
+        # the moved-aside ones last, so that a name they may take back is known to be free
+        for path in sorted(by_path, key=lambda p: (_moved_from(p, labels) is not None, p)):
+            found = by_path[path]
+            ours, theirs = found.get(self._winner), found.get(5 - self._winner)
+            original = _moved_from(path, labels)
+            if original is not None:
+                self._put(path, None)
+                version = ours or theirs
+                if version is not None:
+                    self._beside(original, version.entry, "a file against a folder or a link")
+            elif path in moved:
+                # the other side's version has been moved aside, and is told of there
+                kept = ours or theirs
+                self._put(path, kept.entry if kept else None)
+            else:
+                self._both(path, ours.entry if ours else None, theirs.entry if theirs else None)
+
+    def by_path(self, paths: Collection[str], base: Tree, winner: Tree, loser: Tree) -> None:
+        """Merge ``paths`` name by name, from the three trees, whatever git made of them."""
+        for path in sorted(paths):
+            self._put(path, None)
+        for path in sorted(paths):
+            ours, theirs, old = winner.get(path), loser.get(path), base.get(path)
+            if ours == old:
+                ours = theirs
+            elif theirs == old:
+                theirs = ours
+            if ours == theirs:
+                if ours is not None:
+                    self._beside(path, ours, "a file against a folder or a link")
+            else:
+                self._both(path, ours, theirs)
+
+    def _both(self, path: str, ours: tuple[str, str] | None, theirs: tuple[str, str] | None) -> None:
+        if ours is None or theirs is None:
+            kept = ours or theirs
+            self._put(path, kept)
+            if kept is not None:
+                what = "deleted or renamed on one side, edited on the other: the edit is kept"
+                self._conflicts.append(Conflict(path, None, what))
+        elif ours[1] == theirs[1]:
+            self._put(path, max(ours, theirs))
+        elif theirs[0] == _SUBMODULE:
+            self._put(path, ours)
+            what = f"commits of a submodule; the other side's is {theirs[1]}"
+            self._conflicts.append(Conflict(path, None, what))
+        else:
+            self._put(path, ours)
+            copy = copy_name(path, theirs[1], self._taken)
+            self._put(copy, theirs)
+            self._conflicts.append(Conflict(path, copy, "edited on both sides"))
+
+    def _beside(self, path: str, entry: tuple[str, str], what: str) -> None:
+        """Put at ``path`` if that is free, else under a copy's name."""
+        if path not in self._taken and not self._blocked(path):
+            self._put(path, entry)
+            return
+        copy = copy_name(path, entry[1], self._taken)
+        self._put(copy, entry)
+        self._conflicts.append(Conflict(path, copy, what))
+
+    def _blocked(self, path: str) -> bool:
+        """Whether a folder stands at ``path``, or a file where one of its folders would have to be."""
+        parts = path.split("/")
+        if any("/".join(parts[:n]) in self._taken for n in range(1, len(parts))):
+            return True
+        prefix = path + "/"
+        return any(name.startswith(prefix) for name in self._taken)
+
+    def _put(self, path: str, entry: tuple[str, str] | None) -> None:
+        self._edits.append(Edit(path, entry))
+        if entry is None:
+            self._taken.pop(path, None)
+        else:
+            self._taken[path] = entry[1]
+
+
+def _moved_from(path: str, labels: Collection[str]) -> str | None:
+    """The name a moved-aside file had. git appends `~label`, and `_<n>` when that is taken."""
+    head, tilde, tail = path.rpartition("~")
+    if tilde and any(re.fullmatch(re.escape(label) + r"(_\d+)?", tail) for label in labels):
+        return head
+    return None

@@ -1,0 +1,202 @@
+"""What kind of trouble a git command met, read from what it said, and what the person can do about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from autosync.common.git import GitError, GitTimeout
+
+
+class Kind(Enum):
+    """What kind of trouble; each has its own pauses."""
+
+    OFFLINE = "offline"
+    RACE = "race"
+    LOCKED = "locked"
+    IN_THE_WAY = "in the way"
+    AUTH = "auth"
+    REJECTED = "rejected"
+    MISSING = "missing"
+    UNSAFE = "unsafe"
+    BUG = "bug"
+
+
+#: The first and the longest pause before another try, in seconds.
+PAUSES = {
+    Kind.OFFLINE: (1.0, 30.0),
+    Kind.RACE: (0.05, 5.0),
+    Kind.LOCKED: (0.05, 5.0),
+    Kind.IN_THE_WAY: (1.0, 30.0),
+    Kind.AUTH: (30.0, 900.0),
+    Kind.REJECTED: (60.0, 3600.0),
+    Kind.MISSING: (2.0, 60.0),
+    Kind.UNSAFE: (5.0, 300.0),
+    Kind.BUG: (5.0, 300.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Trouble with one repository: what happened and what to do, in plain sentences."""
+
+    kind: Kind
+    what: str
+    remedy: str
+
+
+_AUTH = (
+    "permission denied (publickey",
+    "authentication failed",
+    "could not read username",
+    "could not read password",
+    "terminal prompts disabled",
+    "host key verification failed",
+    "returned error: 401",
+    "returned error: 403",
+)
+_OFFLINE = (
+    "could not resolve host",
+    "temporary failure in name resolution",
+    "connection refused",
+    "connection timed out",
+    "operation timed out",
+    "connection reset",
+    "connection closed",
+    "network is unreachable",
+    "no route to host",
+    "failed to connect",
+    "couldn't connect",
+    "early eof",
+    "the remote end hung up",
+    "ssl_error_syscall",
+    "operation too slow",
+    "unable to access",
+)
+_MISSING = ("does not appear to be a git repository", "repository not found", "returned error: 404", "does not exist")
+_RACE = (
+    "[rejected]",
+    "fetch first",
+    "non-fast-forward",
+    "incorrect old value",
+    "cannot lock ref",
+    "failed to update ref",
+)
+_IN_THE_WAY = (
+    "would be overwritten by",
+    "not uptodate",
+    "would lose untracked files",
+    "would be removed by",
+    "local changes",
+)
+
+
+def classify(error: GitError, remote: str, folder: str) -> Failure:
+    """The failure behind a git command that talked to ``remote`` for the repository in ``folder``."""
+    text = (error.message + "\n" + error.stdout.decode(errors="replace")).lower()
+    said = _last_line(error)
+
+    def any_of(signs: tuple[str, ...]) -> bool:
+        return any(sign in text for sign in signs)
+
+    if isinstance(error, GitTimeout):
+        return Failure(Kind.OFFLINE, f"{remote} did not answer in {error.limit:g} seconds", "tried again by itself")
+    if any_of(_AUTH):
+        remedy = f"check that this works without a password prompt: git -C {folder} ls-remote {remote}"
+        return Failure(Kind.AUTH, f"{remote} refuses this machine ({said})", remedy)
+    if "remote rejected" in text or "declined" in text:
+        return _rejected(error, remote, folder)
+    if "index.lock" in text or "shallow.lock" in text:
+        return Failure(Kind.LOCKED, "another git command is at work here", "goes on by itself when that ends")
+    if any_of(_IN_THE_WAY):
+        return in_the_way(error)
+    if any_of(_RACE):
+        return Failure(Kind.RACE, f"{remote} moved at the same time", "tried again by itself")
+    if any_of(_MISSING):
+        return Failure(
+            Kind.MISSING,
+            f"{remote} is not there ({said})",
+            f"look at its address: git -C {folder} remote get-url {remote}",
+        )
+    if any_of(_OFFLINE):
+        return Failure(Kind.OFFLINE, f"{remote} cannot be reached ({said})", "tried again by itself")
+    if "no space left" in text or "disk full" in text or "unable to write" in text:
+        return Failure(Kind.UNSAFE, f"the disk is full ({said})", "make room; tried again by itself")
+    if "permission denied" in text or "read-only file system" in text or "insufficient permission" in text:
+        return Failure(
+            Kind.UNSAFE,
+            f"not permitted to write ({said})",
+            f"give this user write permission in {folder} and its remote",
+        )
+    return Failure(
+        Kind.UNSAFE, f"git {error.args_run[0]} failed ({said})", f"see: git -C {folder} status; git -C {folder} fsck"
+    )
+
+
+def in_the_way(error: GitError) -> Failure:
+    """What stands in the way of moving the work tree."""
+    paths = [line.strip() for line in error.message.splitlines() if line.startswith("\t")]
+    shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+    text = error.message.lower()
+    if "untracked" in text:
+        return Failure(
+            Kind.IN_THE_WAY,
+            f"untracked or ignored files are in the way of what came in: {shown}",
+            "move or rename them; the rest goes on by itself",
+        )
+    return Failure(
+        Kind.IN_THE_WAY,
+        f"uncommitted changes are in the way of what came in: {shown}",
+        "goes on by itself once they are committed",
+    )
+
+
+def _rejected(error: GitError, remote: str, folder: str) -> Failure:
+    text = error.message + "\n" + error.stdout.decode(errors="replace")
+    reason = re.search(r"remote rejected\].*?\(([^)]*)\)", text)
+    why = reason[1] if reason else _last_line(error)
+    lowered = text.lower()
+    if any(sign in lowered for sign in ("failed to update ref", "cannot lock ref", "incorrect old value")):
+        return Failure(Kind.RACE, f"{remote} moved at the same time", "tried again by itself")
+    told = [line.removeprefix("remote:").strip() for line in text.splitlines() if line.startswith("remote:")]
+    told = [line for line in told if line]
+    remarks = f"; it says: {' / '.join(told[:3])}" if told else ""
+    if "protected" in lowered:
+        remedy = "allow pushes to the branch there, or switch to another branch"
+    elif "exceeds" in lowered or "too large" in lowered or "size limit" in lowered:
+        remedy = "take the large file out of the commits that wait, or raise the limit there"
+    elif "checked out" in lowered or "denyCurrentBranch".lower() in lowered:
+        remedy = "use a bare repository there (git clone --bare)"
+    else:
+        remedy = f"see what it wants with: git -C {folder} push {remote}"
+    return Failure(Kind.REJECTED, f"{remote} does not take the push ({why}{remarks})", remedy)
+
+
+def _last_line(error: GitError) -> str:
+    lines = [line.strip() for line in error.message.splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(("fatal:", "error:", "ssh:", "remote:"))] or lines
+    return re.sub(r"^(fatal|error): ", "", telling[0])[:300] if telling else f"exit code {error.code}"
+
+
+class Backoff:
+    """Growing, jittered pauses. ``jitter`` returns a number from 0 to 1."""
+
+    def __init__(self, jitter: Callable[[], float]) -> None:
+        self._jitter = jitter
+        self._kind: Kind | None = None
+        self._count = 0
+
+    def pause(self, kind: Kind) -> float:
+        """Seconds to wait after one more failure of this kind: doubled each time, then 50 to 100 % of that."""
+        if kind is not self._kind:
+            self._kind, self._count = kind, 0
+        first, most = PAUSES[kind]
+        longest: float = min(most, first * 2.0**self._count)
+        self._count = min(self._count + 1, 30)
+        return longest * (0.5 + 0.5 * self._jitter())
+
+    def reset(self) -> None:
+        """After a success."""
+        self._kind, self._count = None, 0

@@ -1,0 +1,120 @@
+"""Between workers and transports: who is told what, and whom an announcement is for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from .announcement import Announcement, Malformed
+from .state import Move
+from .transports.base import Subscription, Transport
+from .worker import Worker
+
+_log = logging.getLogger(__name__)
+#: Seconds over which the looks after a reconnect are spread.
+_SPREAD = 0.3
+_SPARKLESHARE = ".sparkleshare"
+
+
+class Hub:
+    """Passes announcements from workers to every transport and from transports to the workers they are for.
+
+    What a worker says while a transport is offline is kept for that transport, the newest of each ref, and
+    told when it is back: nobody else would know before the next poll.
+    """
+
+    def __init__(self, machine: str) -> None:
+        self._machine = machine
+        self._workers: dict[Path, Worker] = {}
+        self._transports: dict[str, Transport] = {}
+        self._untold: dict[str, dict[tuple[str, str], Announcement]] = {}
+
+    def set_workers(self, workers: Iterable[Worker]) -> None:
+        self._workers = {worker.repo.path: worker for worker in workers}
+        self._subscribe()
+
+    def set_transports(self, transports: Sequence[Transport]) -> None:
+        self._transports = {transport.name: transport for transport in transports}
+        self._untold = {name: self._untold.get(name, {}) for name in self._transports}
+        self._subscribe()
+
+    @property
+    def transports(self) -> list[Transport]:
+        return list(self._transports.values())
+
+    # what workers say --------------------------------------------------------------------------------
+
+    def announce(self, worker: Worker, move: Move) -> None:
+        """Tell everybody that a push from here moved a ref on the remote."""
+        if worker.identity.id is None:
+            return
+        try:
+            announcement = Announcement("pushed", worker.identity.id, move.ref, move.commit, self._machine)
+        except Malformed as error:
+            _log.warning("%s: %s cannot be announced: %s", worker.repo.path, move.ref, error)
+            return
+        for name, transport in self._transports.items():
+            if transport.health.state == "online":
+                transport.announce(announcement)
+            else:
+                self._untold[name][(announcement.repository, announcement.ref)] = announcement
+
+    def has_untold(self, transport: str) -> bool:
+        """Whether something waits for the transport to come online."""
+        return bool(self._untold.get(transport))
+
+    # what transports say -----------------------------------------------------------------------------
+
+    def heard(self, announcement: Announcement, transport: str) -> None:
+        """Look at the repositories that an announcement is for."""
+        for worker in self._workers.values():
+            if worker.identity.matches(announcement.repository):
+                worker.heard(announcement.commit)
+
+    def look(self, transport: str, repository: str | None = None) -> None:
+        """Look at one repository (by id) or all."""
+        for worker in self._workers.values():
+            if repository is None or worker.identity.matches(repository):
+                worker.fetch_hint()
+
+    def connected(self, transport: str) -> None:
+        """What was announced while the transport was away was missed, in both directions."""
+        untold = self._untold.get(transport, {})
+        for announcement in untold.values():
+            self._transports[transport].announce(announcement)
+        untold.clear()
+        for worker in self._workers.values():
+            _soon(worker.fetch_hint)
+
+    # ------------------------------------------------------------------------------------------------
+
+    def changed(self, worker: Worker) -> None:
+        """A worker's identity or status is another: subscriptions may have to follow."""
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        subscriptions = [
+            Subscription(name, _sparkleshare(worker.repo.path))
+            for worker in self._workers.values()
+            for name in sorted(worker.identity.names)
+        ]
+        for transport in self._transports.values():
+            transport.subscribe(subscriptions)
+
+
+def _soon(call: Callable[[], None]) -> None:
+    delay = random.uniform(0, _SPREAD)  # noqa: S311 - spreads load, hides nothing
+    asyncio.get_running_loop().call_later(delay, call)
+
+
+def _sparkleshare(root: Path) -> str | None:
+    """The channel name in a tracked `.sparkleshare` file, by which SparkleShare knows a repository."""
+    try:
+        with (root / _SPARKLESHARE).open("rb") as file:
+            text = file.read(200).decode("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if len(text) in (40, 64) and all(c in "0123456789abcdef" for c in text) else None

@@ -1,0 +1,60 @@
+"""`autosync-relay`: carries announcements, pulls when it hears one, and pushes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import click
+
+from autosync.common import cli
+from autosync.common.errors import exit_code
+from autosync.common.instance import Instance
+from autosync.common.service import only_one, run_until_stopped, set_up_logging
+from autosync.common.version import version
+
+
+@click.command("autosync-relay")
+@cli.config_option
+@click.option("--once", metavar="REPO", type=click.Path(path_type=Path), help="One look at one repository, then end.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more.")
+@click.version_option(version(), message="%(prog)s %(version)s")
+@click.pass_context
+def command(context: click.Context, config: Path | None, once: Path | None, verbose: bool) -> None:
+    """Keep the configured repositories in sync with their remotes.
+
+    Looks when a hook leaves a note, when another machine announces a push, after a reconnect and now and then; then
+    fetches, merges and pushes, and tells the other machines.
+    """
+    set_up_logging(verbose)
+    instance = Instance.of(config)
+    context.exit(exit_code("autosync-relay", lambda: _run(instance, once), lambda: instance.state))
+
+
+def _run(instance: Instance, once: Path | None) -> int:
+    if once is not None:
+        return _once(instance, once)
+    from .service import Service
+
+    with only_one(instance, "relay"):
+        service: Service | None = None
+
+        async def body() -> None:
+            nonlocal service
+            service = Service(instance)
+            await service.run()
+
+        return run_until_stopped(body, on_reload=lambda: service.reload() if service else None)
+
+
+def _once(instance: Instance, path: Path) -> int:
+    from . import once
+
+    once.checked(asyncio.run(once.run(instance, Path(os.path.abspath(path.expanduser())))))  # noqa: PTH100
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return cli.run(command, "autosync-relay", argv)

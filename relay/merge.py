@@ -1,0 +1,196 @@
+"""Merging two commits in the object database: no work tree, no index, nothing to be left half-done.
+
+The merge commit is a function of the two commits alone (order of parents, names in conflicts, author,
+dates, message), so machines that merge the same two at once make the same commit and are done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from autosync.common.git import Git, GitError, split
+
+from .conflict import Conflict, Edit, Message, Resolution, Resolver, Stage, Tree, renamed_paths
+
+# Whatever a person's configuration says of merging: the outcome must not depend on the machine.
+_SETTINGS = (
+    "merge.renames=true",
+    "merge.directoryRenames=true",
+    "merge.renameLimit=7000",
+    "merge.conflictStyle=merge",
+    "merge.verbosity=2",
+    "i18n.commitEncoding=utf-8",
+)
+_FIELDS = "%H%x00%ct%x00%cn%x00%ce%x00%(trailers:key=Autosync-Machine,valueonly,separator=%x2C)%x00"
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A finished merge. ``commit`` is None when there were conflicts and keeping both was not wanted."""
+
+    commit: str | None
+    conflicts: tuple[Conflict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    commit: str
+    time: int
+    name: str
+    email: str
+    machine: str
+
+
+async def merge(git: Git, folder: Path, one: str, other: str, *, keep_both: bool, sign: bool = False) -> Merge:
+    """Merge two diverged commits into a merge commit that no ref names yet.
+
+    ``folder`` is for a temporary index. Raises GitError, among others for commits without common history.
+    """
+    git = git.with_config(*_SETTINGS)
+    newer, older = await _sides(git, one, other)
+    outcome = await _merge_tree(git, newer.commit, older.commit)
+    tree, resolution = outcome.tree, Resolution((), ())
+    if outcome.unmerged:
+        if not keep_both:
+            found = sorted({stage.path for stage in outcome.unmerged})
+            return Merge(None, tuple(Conflict(path, None, "edited on both sides") for path in found))
+        resolution = await _resolved(git, outcome, newer.commit, older.commit)
+        tree = await _edited(git, folder, outcome.tree, resolution.edits)
+    commit = await _commit(git, tree, newer, older, resolution.conflicts, sign)
+    return Merge(commit, resolution.conflicts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    tree: str
+    unmerged: tuple[Stage, ...]
+    messages: tuple[Message, ...]
+
+
+async def _resolved(git: Git, outcome: _Outcome, newer: str, older: str) -> Resolution:
+    merged, ours, theirs = [await _entries(git, tree) for tree in (outcome.tree, newer, older)]
+    # a blob that neither side has is the result of a merge, which may have markers in it
+    known = {oid for _, oid in ours.values()} | {oid for _, oid in theirs.values()}
+    by_path = renamed_paths(outcome.messages)
+    by_path |= {s.path for s in outcome.unmerged if s.number > 1 and s.oid not in known}
+    resolver = Resolver(merged)
+    if by_path:
+        bases = (await git.call("merge-base", "--all", newer, older)).text.split()
+        base = await _entries(git, bases[0]) if len(bases) == 1 else {}
+        resolver.by_path(by_path, base, ours, theirs)
+    resolver.by_stages([s for s in outcome.unmerged if s.path not in by_path], (newer, older))
+    return resolver.resolution()
+
+
+async def _sides(git: Git, one: str, other: str) -> tuple[_Side, _Side]:
+    """The two commits, the newer first; the names decide when they are of the same second."""
+    out = await git.call("log", "--no-walk=unsorted", "--no-show-signature", f"--format={_FIELDS}", one, other, "--")
+    fields = [field.strip("\n") for field in os.fsdecode(out.stdout).split("\0")]
+    rows = [fields[0:5], fields[5:10]]
+    sides = [_Side(commit, int(time), name, email, machine) for commit, time, name, email, machine in rows]
+    newer, older = sorted(sides, key=lambda side: (side.time, side.commit), reverse=True)
+    return newer, older
+
+
+async def _merge_tree(git: Git, ours: str, theirs: str) -> _Outcome:
+    args = ("merge-tree", "--write-tree", "-z", "--messages", ours, theirs)
+    result = await git.call(*args, check=False)
+    fields = split(result.stdout)
+    # a bad object name gives exit code 1 too, but no tree
+    if result.code not in (0, 1) or not fields:
+        raise GitError(args, result.code, result.stdout, result.stderr)
+    tree, rest = fields[0], fields[1:]
+    stages = []
+    while rest and rest[0]:
+        head, _, path = rest.pop(0).partition("\t")
+        mode, oid, number = head.split(" ")
+        stages.append(Stage(mode, oid, int(number), path))
+    return _Outcome(tree, tuple(stages), tuple(_messages(rest[1:])))
+
+
+def _messages(fields: list[str]) -> Iterator[Message]:
+    """Records of a count, that many paths, the kind, the text."""
+    while len(fields) > 2:
+        count = int(fields[0].strip("\n"))
+        yield Message(fields[count + 1], tuple(fields[1 : count + 1]))
+        fields = fields[count + 3 :]
+
+
+async def _entries(git: Git, tree: str) -> Tree:
+    out = await git.call("ls-tree", "-r", "-z", "--full-tree", tree)
+    entries = {}
+    for row in split(out.stdout):
+        head, _, path = row.partition("\t")
+        mode, _, oid = head.split(" ")
+        entries[path] = (mode, oid)
+    return entries
+
+
+async def _edited(git: Git, folder: Path, tree: str, edits: tuple[Edit, ...]) -> str:
+    # removals first: a file may have to go before a folder of its name can come
+    ordered = sorted(edits, key=lambda edit: edit.entry is not None)
+    zero = "0" * len(tree)
+    lines = b"".join(
+        f"{edit.entry[0] if edit.entry else 0} {edit.entry[1] if edit.entry else zero}\t".encode()
+        + os.fsencode(edit.path)
+        + b"\0"
+        for edit in ordered
+    )
+    with _temporary_index(folder) as env:
+        await git.call("read-tree", tree, env=env)
+        await git.call("update-index", "--replace", "-z", "--index-info", input=lines, env=env)
+        return (await git.call("write-tree", env=env)).text
+
+
+@contextlib.contextmanager
+def _temporary_index(folder: Path) -> Iterator[Mapping[str, str]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    index = folder / f"merge-index.{os.getpid()}"
+    try:
+        index.unlink(missing_ok=True)
+        yield {"GIT_INDEX_FILE": str(index)}
+    finally:
+        index.unlink(missing_ok=True)
+        index.with_name(index.name + ".lock").unlink(missing_ok=True)
+
+
+async def _commit(git: Git, tree: str, newer: _Side, older: _Side, conflicts: tuple[Conflict, ...], sign: bool) -> str:
+    env = {}
+    for role in ("AUTHOR", "COMMITTER"):
+        env[f"GIT_{role}_NAME"] = newer.name or "autosync"
+        env[f"GIT_{role}_EMAIL"] = newer.email
+        env[f"GIT_{role}_DATE"] = f"@{newer.time} +0000"
+    message = message_for(newer.machine, older.machine, newer.commit, older.commit, conflicts)
+    # commit-tree pays no heed to commit.gpgSign
+    signing = ["-S"] if sign else []
+    parents = ["-p", newer.commit, "-p", older.commit]
+    data = message.encode(errors="replace")
+    result = await git.call("commit-tree", *signing, *parents, "-F", "-", tree, input=data, env=env)
+    return result.text
+
+
+def message_for(newer_machine: str, older_machine: str, newer: str, older: str, conflicts: tuple[Conflict, ...]) -> str:
+    """The merge commit's message, made from the two commits (their `Autosync-Machine` trailers) and the conflicts."""
+    names = [newer_machine.split(",")[0] or newer[:7], older_machine.split(",")[0] or older[:7]]
+    if names[0] == names[1]:
+        names = [newer[:7], older[:7]]
+    lines = [f"Merge {names[0]} and {names[1]}"]
+    if conflicts:
+        lines.append("")
+        for conflict in conflicts[:100]:
+            kept = f", the other version is {_shown(conflict.copy)}" if conflict.copy else ""
+            lines.append(f"{_shown(conflict.path)}: {conflict.what}{kept}")
+        if len(conflicts) > 100:
+            lines.append(f"and {len(conflicts) - 100} more")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(path: str) -> str:
+    """A path on one line, whatever bytes it has."""
+    if path.isprintable():
+        return path
+    return os.fsencode(path).decode(errors="replace").encode("unicode_escape").decode()

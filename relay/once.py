@@ -1,0 +1,115 @@
+"""One look, plan and act for one repository, without a service: for `--once` and for hooks that have no relay."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from autosync.common import config, locks
+from autosync.common.config import Repo, Settings
+from autosync.common.errors import Problem
+from autosync.common.instance import Instance
+from autosync.common.repository import Repository
+
+from .conflict import Conflict
+from .hub import Hub
+from .state import Move
+from .transports.base import Transport
+from .transports.build import build
+from .worker import Worker
+
+_log = logging.getLogger(__name__)
+#: Seconds for a transport to come online, and to hand over what was announced.
+_ONLINE_LIMIT = 20.0
+
+
+async def run(instance: Instance, path: Path) -> dict[str, Any]:
+    """Bring the repository at ``path`` in sync as far as possible and announce what moved; returns its report.
+
+    A repository that the configuration does not name gets the defaults. Two runs for one repository do not
+    overlap: the second leaves a mark by which the first goes round once more. Raises Problem.
+    """
+    repository = Repository.open(path)
+    repository.make_own_folders()
+    again = repository.tree_dir / "once-again"
+    again.touch()
+    report: dict[str, Any] = {}
+    # asked once more after the lock is given up: the mark may have come in between
+    while again.exists():
+        with _alone(repository) as alone:
+            if not alone:
+                break
+            again.unlink(missing_ok=True)
+            report = await _run(instance, path)
+    return report
+
+
+@contextlib.contextmanager
+def _alone(repository: Repository) -> Iterator[bool]:
+    """Whether this is the only one-shot run for the repository; a running one sees the mark and goes round again."""
+    try:
+        descriptor = locks.acquire(repository.tree_dir / "once.lock")
+    except locks.Held:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        locks.release(descriptor)
+
+
+async def _run(instance: Instance, path: Path) -> dict[str, Any]:
+    settings, repos = config.load(instance.config) if instance.config.exists() else (config.Config(), [])
+    repo = next((r for r in repos if r.path == path), None) or Repo(path, Settings(), frozenset())
+    hub = Hub(settings.name)
+    worker = Worker(repo, instance, _Herald(hub))
+    transports = build(settings, instance)
+    hub.set_transports(transports)
+    hub.set_workers([worker])
+    tasks = [asyncio.create_task(transport.run(hub)) for transport in transports]
+    try:
+        await worker.once()
+        await _told(hub, transports)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return worker.report()
+
+
+async def _told(hub: Hub, transports: list[Transport]) -> None:
+    """Wait until what the worker announced has gone out, as far as a transport can be reached in time."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + _ONLINE_LIMIT
+    for transport in transports:
+        # a transport's health has no event to wait for
+        while hub.has_untold(transport.name) and transport.health.state != "failed" and loop.time() < end:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.1, end - loop.time())):
+                await transport.flush()
+
+
+class _Herald:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def announce(self, worker: Worker, move: Move) -> None:
+        self._hub.announce(worker, move)
+
+    def changed(self, worker: Worker) -> None:
+        self._hub.changed(worker)
+
+    def resolved(self, worker: Worker, conflicts: tuple[Conflict, ...]) -> None:
+        for conflict in conflicts:
+            _log.warning("%s: %s: %s", worker.repo.path, conflict.path, conflict.what)
+
+
+def checked(report: dict[str, Any]) -> None:
+    """Raises Problem when a report tells of something that the person has to mend."""
+    if report and report["state"] in ("error", "offline", "held", "diverged", "no upstream"):
+        raise Problem(f"{report['path']}: {report['reason']}", report["remedy"])

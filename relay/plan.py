@@ -1,0 +1,165 @@
+"""What to do for a repository: a pure function of its observed state.
+
+Two things hold for every plan. A push is only planned when what is pushed contains all that the upstream
+is known to have, so it is a fast-forward. The work tree is only moved to a commit that contains HEAD, by git's own
+merge, which refuses to touch an uncommitted file. The table of states is in docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from .failures import Failure, Kind
+from .state import Action, Announce, FastForward, Fetch, Merge, Name, Plan, Push, Recover, State, Status
+
+_FINISH = {
+    "merge": "git commit, or git merge --abort",
+    "rebase": "git rebase --continue, or git rebase --abort",
+    "am": "git am --continue, or git am --abort",
+    "cherry-pick": "git cherry-pick --continue, or git cherry-pick --abort",
+    "revert": "git revert --continue, or git revert --abort",
+    "bisect": "git bisect reset",
+}
+
+
+def plan(state: State) -> Plan:
+    """The actions for ``state``, in order. Total: every state has a plan."""
+    seen = state.seen
+    if seen.paused:
+        return Plan((), Status("paused", "paused by hand", f"autosync resume {state.path}"))
+    announcements: tuple[Action, ...] = tuple(Announce(m) for m in seen.moves) if state.settings.announce else ()
+    if seen.bare:
+        return Plan(announcements, Status("in sync"))
+    rest = _work_tree(state)
+    return Plan(announcements + rest.actions, rest.status, rest.wake)
+
+
+def _work_tree(state: State) -> Plan:
+    seen = state.seen
+    if seen.moving:
+        return _later(state, state.move_from, Recover(), Status("syncing"))
+    if seen.operation is not None:
+        finish = _FINISH.get(seen.operation, "finish it")
+        return _nothing("held", f"a {seen.operation} is under way", f"in {state.path}: {finish}")
+    if seen.branch is None:
+        return _nothing("held", "HEAD is detached", f"git -C {state.path} switch BRANCH")
+    branch = seen.branch.removeprefix("refs/heads/")
+    if seen.upstream is None:
+        remedy = f"git -C {state.path} push -u REMOTE {branch}"
+        return _nothing("no upstream", f"the branch {branch} has no upstream", remedy)
+    if state.fetch_due:
+        waiting = _trouble(state) if state.failure else Status("syncing")
+        fetch = _later(state, state.fetch_from, Fetch(seen.upstream), waiting)
+        if fetch.actions:
+            return fetch
+        # what is known already can be dealt with while the remote cannot be asked
+        known = _known(state)
+        wake = min(w for w in (fetch.wake, known.wake) if w is not None)
+        moves = tuple(a for a in known.actions if not isinstance(a, Push))
+        return Plan(moves, known.status if moves else fetch.status, wake)
+    return _known(state)
+
+
+def _known(state: State) -> Plan:
+    """The plan by what is known of the upstream."""
+    seen, settings = state.seen, state.settings
+    assert seen.branch is not None
+    assert seen.upstream is not None
+    if seen.head is None:
+        if seen.tip is None:
+            return _nothing("unborn", "nothing is committed yet")
+        if settings.pull != "auto":
+            return _behind(state)
+        return _later(state, state.move_from, FastForward(seen.branch, None, seen.tip), _trouble(state))
+    if seen.tip is None:
+        if not state.branch_absent:
+            return Plan((), _trouble(state))
+        return _push(state)
+    if not seen.related:
+        remote = f"{seen.upstream.remote}/{seen.upstream.ref.removeprefix('refs/heads/')}"
+        return _nothing(
+            "held",
+            f"{remote} has nothing in common with the branch here",
+            f"look at it with git -C {state.path} log {remote}; "
+            f"to join the two: git -C {state.path} merge --allow-unrelated-histories {remote}",
+        )
+    if seen.behind:
+        return _integrate(state)
+    if seen.ahead:
+        return _push(state)
+    return Plan((), Status("in sync"))
+
+
+def _integrate(state: State) -> Plan:
+    seen, settings = state.seen, state.settings
+    assert seen.branch is not None
+    assert seen.upstream is not None
+    assert seen.head is not None
+    assert seen.tip is not None
+    if settings.pull != "auto":
+        return _behind(state)
+    remote = f"{seen.upstream.remote}/{seen.upstream.ref.removeprefix('refs/heads/')}"
+    if seen.base_lost:
+        return _nothing(
+            "held",
+            f"the history of {remote} was rewritten",
+            f"to keep both: git -C {state.path} merge {remote}; "
+            f"to follow it: git -C {state.path} branch before-rewrite && git -C {state.path} reset --keep {remote}",
+        )
+    if not seen.ahead:
+        return _later(state, state.move_from, FastForward(seen.branch, seen.head, seen.tip), _trouble(state))
+    if state.stopped:
+        return _nothing(
+            "diverged",
+            f'both sides changed the same, and conflict = "stop" is set for {state.path}',
+            f"git -C {state.path} merge {remote}",
+        )
+    return _later(state, state.move_from, Merge(seen.branch, seen.head, seen.tip), _trouble(state))
+
+
+def _behind(state: State) -> Plan:
+    seen = state.seen
+    count = "1 commit waits" if seen.behind == 1 else f"{seen.behind} commits wait"
+    name: Name = "diverged" if seen.ahead else "behind"
+    return _nothing(name, f'{count} (pull = "{state.settings.pull}")', f"git -C {state.path} pull")
+
+
+def _push(state: State) -> Plan:
+    seen = state.seen
+    assert seen.branch is not None
+    assert seen.upstream is not None
+    assert seen.head is not None
+    if state.settings.push == "manual":
+        count = "1 commit waits" if seen.ahead == 1 else f"{seen.ahead or 'all'} commits wait"
+        return _nothing("ahead", f"{count} for a push by hand", f"git -C {state.path} push")
+    push = Push(seen.branch, seen.upstream, seen.head, seen.tip)
+    return _later(state, state.push_from, push, _trouble(state) if state.failure else Status("ahead"))
+
+
+def _later(state: State, when: float, action: Action, meanwhile: Status) -> Plan:
+    """The action if its time has come, else a wake-up at that time."""
+    if state.now >= when:
+        return Plan((action,), Status("syncing"))
+    return Plan((), meanwhile, when)
+
+
+def _nothing(name: Name, reason: str, remedy: str | None = None) -> Plan:
+    return Plan((), Status(name, reason, remedy))
+
+
+def _trouble(state: State) -> Status:
+    failure = state.failure
+    if failure is None:
+        return Status("waiting", "the remote has not been asked yet")
+    return Status(_NAMES.get(failure.kind, "error"), failure.what, failure.remedy)
+
+
+_NAMES: dict[Kind, Name] = {
+    Kind.OFFLINE: "offline",
+    Kind.RACE: "syncing",
+    Kind.LOCKED: "waiting",
+    Kind.IN_THE_WAY: "waiting",
+}
+
+
+def failure_is_over(status: Status, failure: Failure) -> bool:
+    """Whether a plan with this status means that the trouble is gone."""
+    return status.name in ("in sync", "ahead", "unborn") and failure.what != status.reason

@@ -1,0 +1,253 @@
+"""The relay's service: workers, notes and transports of one configuration, and the control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from autosync.common import config
+from autosync.common.config import Config, Repo
+from autosync.common.control import ControlServer
+from autosync.common.errors import Problem
+from autosync.common.instance import Instance
+from autosync.common.version import version
+
+from . import notes
+from .conflict import Conflict
+from .failures import Backoff, Kind
+from .hub import Hub
+from .notes import NoteWatch
+from .state import Move
+from .transports.base import Transport
+from .transports.build import build
+from .worker import Worker
+
+_log = logging.getLogger(__name__)
+#: Seconds a push by hand is followed.
+_FOLLOW_LIMIT = 6 * 3600.0
+
+
+class Service:
+    """Runs until cancelled. Each repository and each transport is a task of its own."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._config, self._repos = config.load(instance.config)
+        self._hub = Hub(self._config.name)
+        self._workers: dict[Path, Worker] = {}
+        self._tasks: dict[Path | str, asyncio.Task[None]] = {}
+        self._follows: set[asyncio.Task[None]] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self._watch: NoteWatch | None = None
+        self._watched: set[Path] = set()
+        self._started = time.time()
+        self._config_problem: Problem | None = None
+
+    async def run(self) -> None:
+        """Serve. Raises Problem for what the person has to mend first."""
+        try:
+            self._watch = NoteWatch()
+        except OSError as error:
+            raise Problem(
+                f"no inotify instance is left ({error.strerror})",
+                "sudo sysctl fs.inotify.max_user_instances=512",
+            ) from error
+        handlers = {
+            "status": self._status,
+            "look": self._look,
+            "sync": self._sync,
+            "reload": self._reload_command,
+        }
+        try:
+            async with asyncio.TaskGroup() as group, ControlServer(self._instance.socket("relay"), handlers):
+                self._group = group
+                self._watch.add(self._instance.config.parent, self._instance.config, self._config_written)
+                self._apply(self._config, self._repos, first=True)
+                _log.info("relay of %s with %d repositories", self._config.name, len(self._repos))
+                await asyncio.Event().wait()
+        finally:
+            self._watch.close()
+
+    # configuration -----------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Read the configuration again; a wrong one leaves everything as it is."""
+        try:
+            read, repos = config.load(self._instance.config)
+        except Problem as problem:
+            self._config_problem = problem
+            _log.error("the configuration is left as it was: %s", problem)
+            return
+        self._config_problem = None
+        if (read, repos) != (self._config, self._repos):
+            self._apply(read, repos)
+            _log.info("configuration read again: %d repositories", len(repos))
+
+    def _config_written(self, name: str) -> None:
+        if name in (self._instance.config.name, ""):
+            self.reload()
+
+    def _apply(self, read: Config, repos: list[Repo], first: bool = False) -> None:
+        before = self._config
+        self._config, self._repos = read, repos
+        wanted = {repo.path: repo for repo in repos}
+        for path, worker in list(self._workers.items()):
+            if wanted.get(path) != worker.repo:
+                self._stop(path)
+        for path, repo in wanted.items():
+            if path not in self._workers:
+                self._start(repo)
+        self._hub.set_workers(self._workers.values())
+        sections = ("name", "xmpp", "reflector", "notify")
+        if first or any(getattr(before, s) != getattr(read, s) for s in sections):
+            self._start_transports()
+
+    def _start(self, repo: Repo) -> None:
+        assert self._group is not None
+        worker = Worker(repo, self._instance, self)
+        self._workers[repo.path] = worker
+        self._tasks[repo.path] = self._group.create_task(worker.run(), name=f"worker {repo.path}")
+
+    def _stop(self, path: Path) -> None:
+        assert self._watch is not None
+        self._tasks.pop(path).cancel()
+        del self._workers[path]
+        self._watch.remove(path)
+        self._watched.discard(path)
+
+    def _start_transports(self) -> None:
+        assert self._group is not None
+        for transport in self._hub.transports:
+            self._tasks.pop(transport.name).cancel()
+        transports = build(self._config, self._instance)
+        self._hub = Hub(self._config.name)
+        self._hub.set_transports(transports)
+        self._hub.set_workers(self._workers.values())
+        for transport in transports:
+            task = self._group.create_task(self._carry(transport), name=transport.name)
+            self._tasks[transport.name] = task
+
+    async def _carry(self, transport: Transport) -> None:
+        pauses = Backoff(random.random)
+        while True:
+            try:
+                await transport.run(self._hub)
+            except Exception:  # noqa: BLE001 - a bug in one transport must not end the others
+                _log.exception("the transport %s failed", transport.name)
+            await asyncio.sleep(pauses.pause(Kind.BUG))
+
+    # a worker's herald --------------------------------------------------------------------------------
+
+    def announce(self, worker: Worker, move: Move) -> None:
+        self._hub.announce(worker, move)
+
+    def changed(self, worker: Worker) -> None:
+        path = worker.repo.path
+        if worker.repository is not None and path not in self._watched:
+            self._watch_notes(worker)
+        self._hub.changed(worker)
+
+    def resolved(self, worker: Worker, conflicts: tuple[Conflict, ...]) -> None:
+        for conflict in conflicts:
+            other = f"; the other version is {conflict.copy}" if conflict.copy else ""
+            _log.warning("%s: %s: %s%s", worker.repo.path, conflict.path, conflict.what, other)
+
+    # notes ------------------------------------------------------------------------------------------
+
+    def _watch_notes(self, worker: Worker) -> None:
+        assert worker.repository is not None
+        assert self._watch is not None
+        folder, path = worker.repository.notes_dir, worker.repo.path
+        try:
+            self._watch.add(folder, path, partial(self._noted, worker, folder))
+        except OSError as error:
+            _log.warning("%s: hooks' notes are not noticed at once (%s)", path, error.strerror)
+            return
+        self._watched.add(path)
+        # what was noted before the watch gave no event
+        worker.hint()
+
+    def _noted(self, worker: Worker, folder: Path, name: str) -> None:
+        worker.hint()
+        if name.startswith("pre-push."):
+            found = notes.parse_push(notes.read_note(folder / name))
+            if found is not None and self._group is not None:
+                task = self._group.create_task(self._follow(worker, found))
+                self._follows.add(task)
+                task.add_done_callback(self._follows.discard)
+
+    async def _follow(self, worker: Worker, found: notes.PushNote) -> None:
+        await notes.ended(found.pid, _FOLLOW_LIMIT)
+        upstream = worker.seen.upstream if worker.seen else None
+        if upstream is not None and found.remote != upstream.remote:
+            # by URL, or to another remote: git may have recorded nothing that we look at
+            for commit, ref in found.updates:
+                worker.expect(ref, commit)
+        worker.hint()
+
+    # commands ---------------------------------------------------------------------------------------
+
+    async def _status(self, request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+        transports = self._hub.transports
+        problem = self._config_problem
+        return {
+            "pid": os.getpid(),
+            "version": version(),
+            "started": self._started,
+            "name": self._config.name,
+            "config_error": problem and str(problem),
+            "repositories": [worker.report() for worker in self._workers.values()],
+            "transports": [
+                {
+                    "name": t.name,
+                    "state": t.health.state,
+                    "since": t.health.since,
+                    "error": t.health.error,
+                    "remedy": t.health.remedy,
+                    "dropped": t.dropped,
+                }
+                for t in transports
+            ],
+            "peers": [
+                {"name": p.name, "address": p.address, "transport": t.name, "last_heard": p.last_heard}
+                for t in transports
+                for p in t.peers()
+            ],
+        }
+
+    async def _look(self, request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+        for worker in self._chosen(request):
+            worker.fetch_hint()
+        return {}
+
+    async def _sync(self, request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+        chosen = self._chosen(request)
+        async with asyncio.TaskGroup() as group:
+            for worker in chosen:
+                group.create_task(worker.sync(progress))
+        return {"repositories": [worker.report() for worker in chosen]}
+
+    async def _reload_command(self, request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+        self.reload()
+        if self._config_problem:
+            raise self._config_problem
+        return {}
+
+    def _chosen(self, request: dict[str, Any]) -> list[Worker]:
+        paths = request.get("paths")
+        if paths is None:
+            return list(self._workers.values())
+        chosen = []
+        for text in paths:
+            worker = self._workers.get(Path(text))
+            if worker is None:
+                raise Problem(f"{text} is not in {self._instance.config}", f"add it with: autosync init {text}")
+            chosen.append(worker)
+        return chosen

@@ -1,0 +1,147 @@
+"""What is known of a repository when the relay decides, and what it can decide to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from autosync.common.config import Settings
+from autosync.common.reader import Upstream
+
+from .failures import Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A ref on the remote that somebody here moved by a push. All zeros: it was deleted."""
+
+    ref: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Facts read from the repository at one moment. Refs are full names, commits hex.
+
+    ``tip`` is where the upstream was when it was last asked. ``base_lost`` means that the upstream no longer
+    contains what it contained before: somebody rewrote it. ``refs`` are those whose moves others care for: the
+    tracking refs of the upstream's remote, or a bare repository's branches.
+    """
+
+    bare: bool
+    paused: bool = False
+    moving: bool = False
+    operation: str | None = None
+    branch: str | None = None
+    head: str | None = None
+    upstream: Upstream | None = None
+    tip: str | None = None
+    ahead: int = 0
+    behind: int = 0
+    related: bool = True
+    base_lost: bool = False
+    refs: Mapping[str, str] = field(default_factory=dict)
+    moves: tuple[Move, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything `plan` decides from. Times are monotonic seconds.
+
+    ``fetch_due``: a hint says that the remote may have moved. ``branch_absent``: the remote said that it does not
+    have our branch. ``stopped``: this very merge has conflicts and `conflict = "stop"` is set. The ``*_from`` times
+    are when the next try of each kind is allowed; ``failure`` is the trouble behind the latest pause.
+    """
+
+    path: Path
+    settings: Settings
+    seen: Observed
+    now: float
+    fetch_due: bool = False
+    branch_absent: bool = False
+    stopped: bool = False
+    fetch_from: float = 0.0
+    push_from: float = 0.0
+    move_from: float = 0.0
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    move: Move
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """Finish with a move of the work tree that was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    upstream: Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class FastForward:
+    """Move the checked-out branch and the work tree to a commit that contains HEAD."""
+
+    branch: str
+    before: str | None
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Merge two diverged commits, then move to the result."""
+
+    branch: str
+    head: str
+    tip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Push ``commit``, which contains ``tip``, to the upstream."""
+
+    branch: str
+    upstream: Upstream
+    commit: str
+    tip: str | None
+
+
+Action = Announce | Recover | Fetch | FastForward | Merge | Push
+
+Name = Literal[
+    "in sync",
+    "syncing",
+    "ahead",
+    "behind",
+    "diverged",
+    "waiting",
+    "held",
+    "paused",
+    "offline",
+    "error",
+    "no upstream",
+    "unborn",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a repository is, for people: a word, why, and what to do."""
+
+    name: Name
+    reason: str | None = None
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now, in order; how the repository is; and when to look again without any hint (monotonic)."""
+
+    actions: tuple[Action, ...]
+    status: Status
+    wake: float | None = None
