@@ -1,0 +1,174 @@
+"""`autosync-reflector`: the command."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import re
+import resource
+import socket
+import ssl
+import tempfile
+from pathlib import Path
+from typing import cast
+
+import click
+
+from autosync.common.errors import Problem, exit_code
+from autosync.common.service import run_until_stopped, set_up_logging
+from autosync.common.version import version
+
+from . import protocol
+from .server import Limits, Pace, ReflectorServer
+
+_log = logging.getLogger(__name__)
+# Descriptors that are not clients: standard streams, listeners, the event loop's own.
+_RESERVED_DESCRIPTORS = 32
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Pass announcements on between machines. It learns nothing when they share a secret-file.",
+)
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    default=f"127.0.0.1:{protocol.PORT}",
+    show_default=True,
+    help="Where to listen; an empty host means all interfaces, port 0 any free one.",
+)
+@click.option("--cert", type=click.Path(path_type=Path), help="Certificate chain (PEM): serve TLS only.")
+@click.option("--key", type=click.Path(path_type=Path), help="Its private key (PEM), where not in the same file.")
+@click.option(
+    "--pace",
+    type=click.Choice(["auto", "all", "none"]),
+    default="auto",
+    show_default=True,
+    help="Space lines for old SparkleShare clients: those that show themselves as such, all, or none.",
+)
+@click.option(
+    "--max-connections",
+    type=click.IntRange(1, 1_000_000),
+    default=Limits().connections,
+    show_default=True,
+    help="Clients served at a time.",
+)
+@click.option("--systemd", is_flag=True, help="Take the listening sockets from systemd (socket activation).")
+@click.option("--verbose", is_flag=True, help="Log more.")
+@click.version_option(version(), prog_name="autosync-reflector")
+def _command(
+    listen: str, cert: Path | None, key: Path | None, pace: str, max_connections: int, systemd: bool, verbose: bool
+) -> int:
+    set_up_logging(verbose)
+    if key is not None and cert is None:
+        raise click.UsageError("--key goes with --cert")
+    host, port = parse_listen(listen)
+    tls = _context(cert, key) if cert is not None else None
+    sockets = sockets_from_systemd() if systemd else []
+    limits = Limits(connections=_affordable(max_connections))
+
+    async def serve() -> None:
+        server = ReflectorServer(host, port, limits=limits, pace=cast(Pace, pace), tls=tls, sockets=sockets)
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(server)
+            except OSError as error:
+                raise _cannot_listen(listen, error) from error
+            print("listening on " + " ".join(server.addresses), flush=True)
+            await asyncio.Event().wait()
+
+    return run_until_stopped(serve, on_reload=lambda: _reload(tls, cert, key))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the reflector until SIGTERM or SIGINT; SIGHUP reads certificate and key again."""
+    # nothing of the person's configuration is needed, not even a home: a bug report goes to a new folder
+    return exit_code("autosync-reflector", lambda: _run(argv), lambda: Path(tempfile.mkdtemp(prefix="autosync-")))
+
+
+def _run(argv: list[str] | None) -> int:
+    try:
+        return int(_command.main(args=argv, prog_name="autosync-reflector", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+
+
+def parse_listen(text: str) -> tuple[str | None, int]:
+    """Host and port of `host:port` or `[address]:port`; None for an empty host. Raises click.UsageError."""
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^\s/:\[\]]*):(\d{1,5})", text)
+    if found is None or int(found[2]) > 65535:
+        raise click.UsageError(f"--listen: expected HOST:PORT, as in 127.0.0.1:{protocol.PORT}, got {text!r}")
+    return found[1].strip("[]") or None, int(found[2])
+
+
+def sockets_from_systemd() -> list[socket.socket]:
+    """The listening sockets that systemd passed (sd_listen_fds(3)). Raises Problem when there are none."""
+    passed = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
+    os.environ.pop("LISTEN_FDNAMES", None)
+    if passed[0] != str(os.getpid()) or not passed[1].isdigit() or passed[1] == "0":
+        raise Problem("systemd passed no sockets", "start the socket unit, or leave --systemd out")
+    found = []
+    for descriptor in range(3, 3 + int(passed[1])):
+        os.set_inheritable(descriptor, False)
+        listener = socket.socket(fileno=descriptor)
+        listener.setblocking(False)
+        found.append(listener)
+    return found
+
+
+def _context(cert: Path, key: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    _load(context, cert, key)
+    return context
+
+
+def _load(context: ssl.SSLContext, cert: Path, key: Path | None) -> None:
+    try:
+        # the empty password keeps OpenSSL from asking for one at the terminal
+        context.load_cert_chain(cert, key, password="")
+    except ssl.SSLError as error:
+        raise Problem(
+            f"cannot use the certificate {cert} ({error.reason or error})", "give a PEM file, and its key with --key"
+        ) from error
+    except OSError as error:
+        raise Problem(
+            f"cannot read {cert} or its key ({error.strerror})", "make both readable for this user"
+        ) from error
+
+
+def _reload(context: ssl.SSLContext | None, cert: Path | None, key: Path | None) -> None:
+    if context is None or cert is None:
+        return
+    try:
+        _load(context, cert, key)
+        _log.info("read the certificate %s again", cert)
+    except Problem as problem:
+        _log.error("%s; the old one stays in use", problem)
+
+
+def _affordable(connections: int) -> int:
+    """As many connections as this process may have descriptors for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _RESERVED_DESCRIPTORS
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < wanted:
+        _log.warning(
+            "descriptors suffice for %d connections only; raise the limit of open files", soft - _RESERVED_DESCRIPTORS
+        )
+    return max(1, min(connections, soft - _RESERVED_DESCRIPTORS))
+
+
+def _cannot_listen(address: str, error: OSError) -> Problem:
+    if error.errno == errno.EADDRINUSE:
+        remedy = "another program has that port, maybe a second reflector: choose another with --listen"
+    elif error.errno == errno.EACCES:
+        remedy = "ports below 1024 are for root: choose a higher one with --listen"
+    else:
+        remedy = "name an address of this machine with --listen"
+    return Problem(f"cannot listen on {address} ({os.strerror(error.errno) if error.errno else error})", remedy)
