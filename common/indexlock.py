@@ -13,15 +13,14 @@ def holders(lock: Path) -> list[int]:
     except OSError:
         return []
     found = []
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
+    for pid in _processes():
         try:
-            for descriptor in os.scandir(f"/proc/{entry.name}/fd"):
-                seen = Path(descriptor.path).stat()
-                if (seen.st_dev, seen.st_ino) == (wanted.st_dev, wanted.st_ino):
-                    found.append(int(entry.name))
-                    break
+            with os.scandir(f"/proc/{pid}/fd") as descriptors:
+                for descriptor in descriptors:
+                    seen = Path(descriptor.path).stat()
+                    if (seen.st_dev, seen.st_ino) == (wanted.st_dev, wanted.st_ino):
+                        found.append(pid)
+                        break
         except OSError:  # ended meanwhile, or somebody else's
             continue
     return found
@@ -34,15 +33,17 @@ def git_runs_in(git_dir: Path, work_tree: Path | None) -> bool:
     prove a lock alive or dead.
     """
     places = [os.path.realpath(place) for place in (git_dir, work_tree) if place is not None]
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
+    for pid in _processes():
         try:
-            if not Path(entry.path, "comm").read_bytes().startswith(b"git"):
+            if not Path(f"/proc/{pid}/comm").read_bytes().startswith(b"git"):
                 continue
-            folder = str(Path(entry.path, "cwd").readlink())
+            folder = str(Path(f"/proc/{pid}/cwd").readlink())
         except OSError:
             continue
         if any(folder == place or folder.startswith(place + "/") for place in places):
             return True
     return False
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]

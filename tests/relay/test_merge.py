@@ -1,0 +1,292 @@
+"""Merging in the object database: both versions survive, and every machine makes the same commit."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from autosync.common.git import Git, GitError
+from autosync.relay.conflict import copy_name
+from autosync.relay.merge import merge
+from tests.support.git import git
+
+LONG = "".join(f"line {n}\n" for n in range(30))
+# A tree: path -> content, ("x", content) for an executable, ("->", target) for a symbolic link
+Files = dict[str, object]
+
+
+class Lab:
+    """A repository in which trees are committed without a work tree."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        git(folder, "init", "-q", "--bare", ".")
+        self._clock = 1_700_000_000
+
+    def commit(self, files: Files, *parents: str, author: str = "one") -> str:
+        lines = b""
+        for path, content in files.items():
+            mode, text = "100644", content
+            if isinstance(content, tuple):
+                mode, text = {"x": "100755", "->": "120000"}[content[0]], content[1]
+            data = text if isinstance(text, bytes) else str(text).encode()
+            oid = git(self.folder, "hash-object", "-w", "--stdin", input=data)
+            lines += f"{mode} {oid}\t".encode() + os.fsencode(path) + b"\0"
+        env = os.environ | {"GIT_INDEX_FILE": str(self.folder / "lab-index")}
+
+        def run(*args: str, data: bytes | None = None) -> str:
+            return (
+                subprocess.run(["git", *args], cwd=self.folder, input=data, capture_output=True, check=True, env=env)
+                .stdout.decode()
+                .strip()
+            )
+
+        run("read-tree", "--empty")
+        run("update-index", "-z", "--index-info", data=lines)
+        tree = run("write-tree")
+        self._clock += 60
+        stamp = f"{self._clock} +0100"
+        env |= {"GIT_AUTHOR_DATE": stamp, "GIT_COMMITTER_DATE": stamp, "GIT_COMMITTER_NAME": author}
+        message = f"work\n\nAutosync-Machine: {author}\n".encode()
+        return run("commit-tree", *[word for p in parents for word in ("-p", p)], tree, data=message)
+
+    def merge(self, one: str, other: str, keep_both: bool = True):
+        """Merge in both orders, insist that it is the same, and return it."""
+        bare, own = Git(self.folder, self.folder), self.folder / "own"
+        found, again = (
+            asyncio.run(merge(bare, own, *pair, keep_both=keep_both)) for pair in ((one, other), (other, one))
+        )
+        assert found == again
+        return found
+
+    def tree(self, commit: str) -> dict[str, str]:
+        """path -> mode and content."""
+        found = {}
+        for row in git(self.folder, "ls-tree", "-r", "-z", commit).split("\0")[:-1]:
+            head, _, path = row.partition("\t")
+            mode, _, oid = head.split()
+            content = git(self.folder, "cat-file", "blob", oid) if mode != "160000" else oid
+            found[path] = ("" if mode == "100644" else f"{mode}:") + content
+        return found
+
+
+@pytest.fixture
+def lab(tmp_path):
+    return Lab(tmp_path)
+
+
+def copies(tree: dict[str, str]) -> dict[str, str]:
+    return {path: content for path, content in tree.items() if ".conflict-" in path}
+
+
+# base, one side, the other (newer) side, expected tree with copies under "copy of NAME"
+CASES: dict[str, tuple[Files, Files, Files, dict[str, str]]] = {
+    "no conflict": ({"a": "1"}, {"a": "1", "b": "2"}, {"a": "3"}, {"a": "3", "b": "2"}),
+    "different lines": (
+        {"a": LONG},
+        {"a": LONG.replace("line 2\n", "two\n")},
+        {"a": LONG.replace("line 25\n", "x\n")},
+        {"a": LONG.replace("line 2\n", "two\n").replace("line 25\n", "x\n").rstrip("\n")},
+    ),
+    "text": ({"a.txt": "1"}, {"a.txt": "2"}, {"a.txt": "3"}, {"a.txt": "3", "copy of a.txt": "2"}),
+    "binary": ({"a.bin": b"\0\1"}, {"a.bin": b"\0\2"}, {"a.bin": b"\0\3"}, {"a.bin": "\0\3", "copy of a.bin": "\0\2"}),
+    "added on both": ({}, {"n": "1"}, {"n": "2"}, {"n": "2", "copy of n": "1"}),
+    "added alike": ({}, {"n": "1"}, {"n": "1"}, {"n": "1"}),
+    "delete against edit": ({"a": "1", "k": ""}, {"k": ""}, {"a": "2", "k": ""}, {"a": "2", "k": ""}),
+    "edit against delete": ({"a": "1", "k": ""}, {"a": "2", "k": ""}, {"k": ""}, {"a": "2", "k": ""}),
+    "executable and edit": ({"a": "1"}, {"a": ("x", "1")}, {"a": "2"}, {"a": "100755:2"}),
+    "executable, added on both": ({}, {"a": ("x", "1")}, {"a": "1"}, {"a": "100755:1"}),
+    "link against file": (
+        {"a": "1"},
+        {"a": ("->", "t")},
+        {"a": "2"},
+        {"copy of a": "2", "a": "120000:t"},
+    ),
+    "file against folder": ({"d": "1"}, {"d/f": "2"}, {"d": "3"}, {"d/f": "2", "copy of d": "3"}),
+    "new file against new folder": ({}, {"d/f": "2"}, {"d": "3"}, {"d/f": "2", "copy of d": "3"}),
+    "renamed on both": (
+        {"r": LONG},
+        {"one": LONG},
+        {"two": LONG + "more\n"},
+        {"one": LONG.rstrip("\n"), "two": LONG + "more"},
+    ),
+    "renamed against edited": (
+        {"r": LONG},
+        {"one": LONG},
+        {"r": LONG + "more\n"},
+        {"one": LONG + "more"},
+    ),
+    "renamed and edited against edited": (
+        {"r": LONG},
+        {"one": LONG + "here\n"},
+        {"r": LONG + "there\n"},
+        {"one": LONG + "there", "copy of one": LONG + "here"},
+    ),
+    "renamed against deleted": (
+        {"r": LONG, "k": ""},
+        {"one": LONG, "k": ""},
+        {"k": ""},
+        {"one": LONG.rstrip("\n"), "k": ""},
+    ),
+    "two files renamed to one name": (
+        {"p": LONG, "q": LONG.upper()},
+        {"n": LONG, "q": LONG.upper()},
+        {"p": LONG, "n": LONG.upper()},
+        {"n": LONG.upper().rstrip("\n"), "copy of n": LONG.rstrip("\n")},
+    ),
+    "folder renamed, new file in it": (
+        {"d/a": LONG, "d/b": LONG.upper()},
+        {"e/a": LONG, "e/b": LONG.upper()},
+        {"d/a": LONG, "d/b": LONG.upper(), "d/c": "new"},
+        {"e/a": LONG.rstrip("\n"), "e/b": LONG.upper().rstrip("\n"), "e/c": "new"},
+    ),
+    "names that differ by case": ({}, {"Readme": "1"}, {"README": "2"}, {"Readme": "1", "README": "2"}),
+    "strange names": (
+        {"-x\n\udcff y": "1"},
+        {"-x\n\udcff y": "2"},
+        {"-x\n\udcff y": "3"},
+        {"-x\n\udcff y": "3", "copy of -x\n\udcff y": "2"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_both_versions_survive(lab, name):
+    base, one, other, expected = CASES[name]
+    root = lab.commit(base)
+    found = lab.merge(lab.commit(one, root), lab.commit(other, root, author="two"))
+    tree = lab.tree(found.commit)
+    renamed = {}
+    for path, content in tree.items():
+        if ".conflict-" in path:
+            conflict = next(c for c in found.conflicts if c.copy == path)
+            path = f"copy of {conflict.path}"
+        renamed[path] = content
+    assert renamed == expected
+
+
+def test_the_commit_has_both_heads_for_parents_and_says_what_happened(lab):
+    root = lab.commit({"a.txt": "1"})
+    one, other = lab.commit({"a.txt": "2"}, root, author="desk"), lab.commit({"a.txt": "3"}, root, author="laptop")
+    found = lab.merge(one, other)
+    assert git(lab.folder, "show", "-s", "--format=%P", found.commit).split() == [other, one]
+    message = git(lab.folder, "show", "-s", "--format=%B", found.commit)
+    assert message.startswith("Merge laptop and desk\n")
+    assert found.conflicts[0].copy in message
+
+
+def test_a_conflict_on_a_copy_makes_no_copy_of_the_copy(lab):
+    name = "a.conflict-0123456.txt"
+    root = lab.commit({name: "1"})
+    found = lab.merge(lab.commit({name: "2"}, root), lab.commit({name: "3"}, root))
+    names = set(lab.tree(found.commit))
+    assert name in names
+    assert len(names) == 2
+    assert all(name.count(".conflict-") == 1 for name in names)
+
+
+def test_the_same_conflict_again_makes_no_second_copy(lab):
+    root = lab.commit({"a": "1"})
+    one, other = lab.commit({"a": "2"}, root), lab.commit({"a": "3"}, root)
+    first = lab.merge(one, other).commit
+    on_top = lab.commit({"a": "3", "b": "", **copies(lab.tree(first))}, first)
+    aside = lab.commit({"a": "2", "c": ""}, one)
+    tree = lab.tree(lab.merge(on_top, aside).commit)
+    assert len(copies(tree)) == 1
+
+
+def test_stop_merges_nothing_and_names_the_files(lab):
+    root = lab.commit({"a": "1", "b": "1"})
+    found = lab.merge(lab.commit({"a": "2", "b": "1"}, root), lab.commit({"a": "3", "b": "1"}, root), keep_both=False)
+    assert found.commit is None
+    assert [c.path for c in found.conflicts] == ["a"]
+
+
+def test_unrelated_histories_are_refused(lab):
+    with pytest.raises(GitError):
+        lab.merge(lab.commit({"a": "1"}), lab.commit({"b": "2"}))
+
+
+def test_a_union_driver_is_honoured(tmp_path):
+    git(tmp_path, "init", "-q", "-b", "main")
+    for content, branch in (("base\n", "main"), ("one\n", "one"), ("two\n", "two")):
+        git(tmp_path, "checkout", "-q", "-B", branch, *(["main"] if branch != "main" else []))
+        (tmp_path / ".gitattributes").write_text("log merge=union\n")
+        (tmp_path / "log").write_text("start\n" + ("" if branch == "main" else content))
+        git(tmp_path, "add", "-A")
+        git(tmp_path, "commit", "-qm", branch)
+    heads = [git(tmp_path, "rev-parse", b) for b in ("one", "two")]
+    found = asyncio.run(merge(Git(tmp_path), tmp_path / ".git/autosync", *heads, keep_both=True))
+    assert found.conflicts == ()
+    assert set(git(tmp_path, "show", f"{found.commit}:log").split()) == {"start", "one", "two"}
+
+
+def test_a_submodule_conflict_keeps_one_pointer_and_names_the_other(lab):
+    def with_pointer(oid: str, parent: str | None) -> str:
+        tree = git(lab.folder, "mktree", input=f"160000 commit {oid}\tsub\n".encode())
+        return git(lab.folder, "commit-tree", *(["-p", parent] if parent else []), "-m", "x", tree)
+
+    root = with_pointer("1" * 40, None)
+    found = lab.merge(with_pointer("2" * 40, root), with_pointer("3" * 40, root))
+    kept = lab.tree(found.commit)["sub"]
+    assert kept in ("160000:" + "2" * 40, "160000:" + "3" * 40)
+    assert ({"2" * 40, "3" * 40} - {kept[7:]}).pop() in found.conflicts[0].what
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("todo.md", "todo.conflict-1234567.md"),
+        ("d/e/archive.tar.gz", "d/e/archive.tar.conflict-1234567.gz"),
+        (".bashrc", ".bashrc.conflict-1234567"),
+        ("plain", "plain.conflict-1234567"),
+        ("a.conflict-abcdef0.txt", "a.conflict-1234567.txt"),
+        ("a.conflict-abcdef0", "a.conflict-1234567"),
+    ],
+)
+def test_names_of_copies(path, expected):
+    assert copy_name(path, "1234567" + "8" * 33, {}) == expected
+
+
+def test_a_copy_never_takes_the_name_of_another_content():
+    oid = "1234567" + "8" * 33
+    assert copy_name("a", oid, {"a.conflict-1234567": "f" * 40}) == "a.conflict-12345678"
+    assert copy_name("a", oid, {"a.conflict-1234567": oid}) == "a.conflict-1234567"
+
+
+def test_a_long_name_is_shortened_to_fit():
+    name = copy_name("ü" * 127, "1" * 40, {})
+    assert len(name.encode()) <= 255
+    assert name.endswith(".conflict-1111111")
+
+
+names = st.sampled_from(["a", "b", "d/a", "d/b", "d", "e/a", "a.txt"])
+contents = st.sampled_from([LONG, LONG + "x\n", "y\n" + LONG, "short", "", LONG.upper()])
+trees = st.dictionaries(names, contents, max_size=5).filter(
+    lambda t: not any(q.startswith(p + "/") for p in t for q in t)
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(base=trees, one=trees, other=trees)
+def test_whatever_is_merged_nothing_has_markers_and_no_edit_is_missing(tmp_path_factory, base, one, other):
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    root = lab.commit(base)
+    left, right = lab.commit(one, root), lab.commit(other, root)
+    found = lab.merge(left, right)
+    tree = lab.tree(found.commit)
+    assert not any("<<<<<<<" in content or ">>>>>>>" in content for content in tree.values())
+    # in a conflict, each side's own content is there, under some name
+    kept = set(tree.values())
+    for conflict in found.conflicts:
+        if conflict.copy:
+            assert conflict.copy in tree
+    for path in set(one) & set(other):
+        if one[path] != other[path] and path not in base:
+            assert {one[path].rstrip("\n"), other[path].rstrip("\n")} & {c.rstrip("\n") for c in kept}
