@@ -197,6 +197,8 @@ class Worker:
             assert self._memory is not None
             if remember(self._memory, self.seen):
                 await asyncio.to_thread(self._memory.save)
+            if not self._fetch_due:
+                self._expected.clear()
         rest = tuple(action for action in decided.actions if not isinstance(action, Announce))
         return Plan(rest, decided.status, decided.wake)
 
@@ -272,7 +274,6 @@ class Worker:
             except Failed:
                 self._fetch_due = True
                 raise
-            self._expected.clear()
         elif isinstance(action, Push):
             await actor.push(action)
         elif isinstance(action, FastForward):
