@@ -87,7 +87,7 @@ class Hub:
             self._transports[transport].announce(announcement)
         untold.clear()
         for worker in self._workers.values():
-            _soon(worker.fetch_hint)
+            soon(worker.retry)
 
     # ------------------------------------------------------------------------------------------------
 
@@ -105,7 +105,8 @@ class Hub:
             transport.subscribe(subscriptions)
 
 
-def _soon(call: Callable[[], None]) -> None:
+def soon(call: Callable[[], None]) -> None:
+    """Call within the next moments, at a random one."""
     delay = random.uniform(0, _SPREAD)  # noqa: S311 - spreads load, hides nothing
     asyncio.get_running_loop().call_later(delay, call)
 

@@ -22,11 +22,12 @@ from autosync.common.version import version
 from . import notes
 from .conflict import Conflict
 from .failures import Backoff, Kind
-from .hub import Hub
+from .hub import Hub, soon
 from .notes import NoteWatch
 from .state import Move
 from .transports.base import Transport
 from .transports.build import build
+from .wakeups import wakeups
 from .worker import Worker
 
 _log = logging.getLogger(__name__)
@@ -66,14 +67,20 @@ class Service:
             "reload": self._reload_command,
         }
         try:
-            async with asyncio.TaskGroup() as group, ControlServer(self._instance.socket("relay"), handlers):
+            control = ControlServer(self._instance.socket("relay"), handlers)
+            async with asyncio.TaskGroup() as group, control:
                 self._group = group
                 self._watch.add(self._instance.config.parent, self._instance.config, self._config_written)
                 self._apply(self._config, self._repos, first=True)
                 _log.info("relay of %s with %d repositories", self._config.name, len(self._repos))
-                await asyncio.Event().wait()
+                with wakeups(self._woken):
+                    await asyncio.Event().wait()
         finally:
             self._watch.close()
+
+    def _woken(self) -> None:
+        for worker in self._workers.values():
+            soon(worker.retry)
 
     # configuration -----------------------------------------------------------------------------------
 

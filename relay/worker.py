@@ -102,6 +102,11 @@ class Worker:
         self._fetch_due = True
         self.hint()
 
+    def retry(self) -> None:
+        """What kept the remote away may be over: try now, whatever pause was under way."""
+        self._pauses = _Pauses()
+        self.fetch_hint()
+
     def heard(self, commit: str) -> None:
         """Somebody says that the remote has ``commit``. What is here already makes no work."""
         seen, repository = self.seen, self.repository
@@ -122,9 +127,8 @@ class Worker:
 
     async def sync(self, progress: Callable[[str], None]) -> None:
         """Forget all pauses, look at both sides now, and return when the worker has come to rest."""
-        self._pauses = _Pauses()
         self._push_head = None
-        self.fetch_hint()
+        self.retry()
         turns, shown = self._turns, None
         while self._turns == turns or not self._idle.is_set():
             if self.progress and self.progress != shown:
