@@ -127,9 +127,13 @@ class Xmpp(_Model):
     )
     host: str | None = Field(default=None, description="where DNS does not lead there", examples=["127.0.0.1"])
     port: Annotated[int, Field(ge=1, le=65535)] = Field(default=5222, description="goes with host")
+    direct_tls: bool = Field(default=False, description="goes with host: TLS from the first byte, as on port 5223")
     ca_file: PathValue | None = Field(default=None, description="trust this authority (only)", examples=["ca.pem"])
     peers: list[Jid] = Field(
         default=[], description="other accounts to tell and to believe", examples=[["antonio@example.org"]]
+    )
+    dvcs_autosync: bool = Field(
+        default=False, description="tell and hear dvcs-autosync too; this account is then for machines only"
     )
 
     @model_validator(mode="after")

@@ -1,0 +1,102 @@
+"""Who is there, and so who is told: worked out from presence, without a connection (docs/protocol.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .base import Peer
+from .xmpp_stanza import Presence
+
+# Addresses remembered for one account: what a server permits at once is far below.
+_ADDRESSES = 64
+
+
+@dataclass(slots=True)
+class _Contact:
+    presence: Presence
+    name: str | None
+    heard: float | None = None
+
+
+def bare(address: str) -> str:
+    """An address without its resource (RFC 7622)."""
+    return address.partition("/")[0]
+
+
+class Audience:
+    """The addresses of the own account and of ``peers``, all of them bare and normalised.
+
+    A server delivers a headline for a bare address to every resource of it that has a priority of 0 or more, but
+    none to the sender's own bare address (Prosody). So own resources are told one by one; peers at their bare
+    address, and besides those of their machines that have a negative priority.
+    """
+
+    def __init__(self, own: str, peers: Iterable[str]) -> None:
+        self.own = own
+        self.peers = tuple(dict.fromkeys(peer for peer in peers if peer != own))
+        #: Our own full address on the current connection.
+        self.me: str | None = None
+        self._contacts: dict[str, _Contact] = {}
+
+    def believes(self, address: str) -> bool:
+        """Whether this account's words count."""
+        return bare(address) == self.own or bare(address) in self.peers
+
+    def begin(self, me: str) -> None:
+        """A new connection: nobody is known yet."""
+        self.me = me
+        self._contacts.clear()
+
+    def end(self) -> None:
+        """The connection is gone."""
+        self.me = None
+        self._contacts.clear()
+
+    def saw(self, presence: Presence, now: float) -> bool:
+        """Take in somebody's presence; ``now`` in seconds since the epoch. Whether it was not known before."""
+        address = presence.sender
+        if address == self.me or "/" not in address or not self.believes(address):
+            return False
+        if not presence.available:
+            self._contacts.pop(address, None)
+            return False
+        old = self._contacts.get(address)
+        if old is None and sum(bare(known) == bare(address) for known in self._contacts) >= _ADDRESSES:
+            return False
+        name = presence.machine.name if presence.machine else None
+        self._contacts[address] = _Contact(presence, name or (old.name if old else None), now if name else None)
+        return old is None
+
+    def heard(self, address: str, machine: str, now: float) -> None:
+        """An announcement came from there."""
+        contact = self._contacts.get(address)
+        if contact is not None:
+            contact.name = machine
+            contact.heard = now
+
+    def is_machine(self, address: str) -> bool:
+        """Whether an autosync machine is there, by its own word."""
+        contact = self._contacts.get(address)
+        return contact is not None and contact.presence.machine is not None
+
+    def addresses(self) -> list[str]:
+        """Where an announcement goes now."""
+        return [*self.peers, *(address for address in self._contacts if self.needs_own_copy(address))]
+
+    def needs_own_copy(self, address: str) -> bool:
+        """Whether a headline has to be addressed to this one, rather than to its account."""
+        contact = self._contacts.get(address)
+        if contact is None:
+            return False
+        if bare(address) == self.own:
+            return True
+        return contact.presence.machine is not None and contact.presence.priority < 0
+
+    def machines(self) -> list[Peer]:
+        """The other machines, as `status` shows them."""
+        return [
+            Peer(contact.name, address, contact.heard)
+            for address, contact in self._contacts.items()
+            if contact.name is not None
+        ]

@@ -1,0 +1,189 @@
+"""What is said over XMPP, as XML elements: built and read without a connection (docs/protocol.md).
+
+Stanzas are those of RFC 6120 and 6121, in the namespace of a client's stream. Reading believes nothing: what is
+not well-formed raises Malformed. Whether the sender may be believed is asked elsewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+from ..announcement import Announcement, Malformed
+
+#: Our own elements (docs/autosync.xsd).
+NAMESPACE = "urn:autosync:0"
+CLIENT = "jabber:client"
+
+_ANNOUNCEMENT = f"{{{NAMESPACE}}}announcement"
+_MACHINE = f"{{{NAMESPACE}}}machine"
+_FIELDS = ("kind", "repository", "ref", "commit", "machine")
+# XEP-0334: kept in no archive, and not copied to the account's other clients (XEP-0280)
+_HINTS = ("no-store", "no-permanent-store", "no-copy")
+_HINT_NAMESPACE = "urn:xmpp:hints"
+# XEP-0030, XEP-0115
+_DISCO = "http://jabber.org/protocol/disco#info"
+_CAPS = "http://jabber.org/protocol/caps"
+_FEATURES = (_CAPS, _DISCO, NAMESPACE, "urn:xmpp:ping")
+# XML 1.0, section 2.2: anything else ends the stream
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_VERSION = re.compile(r"[A-Za-z0-9.+-]{1,40}")
+_BODY_LIMIT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Who says that it is an autosync machine, in its presence. Raises Malformed."""
+
+    name: str
+    version: str
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.name) <= 64 or not self.name.isprintable():
+            raise Malformed("the machine's name is not well-formed")
+        if not _VERSION.fullmatch(self.version):
+            raise Malformed("the version is not well-formed")
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Somebody's presence: ``machine`` is None for what is not an autosync machine."""
+
+    sender: str
+    available: bool
+    priority: int
+    machine: Machine | None
+
+
+def presence(machine: Machine, priority: int, to: str | None = None) -> ET.Element:
+    """Initial or directed presence that says who we are."""
+    stanza = ET.Element(f"{{{CLIENT}}}presence", {"to": to} if to else {})
+    ET.SubElement(stanza, f"{{{CLIENT}}}status").text = machine.name
+    ET.SubElement(stanza, f"{{{CLIENT}}}priority").text = str(priority)
+    ET.SubElement(stanza, _MACHINE, {"name": machine.name, "version": machine.version})
+    ET.SubElement(stanza, f"{{{_CAPS}}}c", {"hash": "sha-1", "node": NAMESPACE, "ver": _verification(machine)})
+    return stanza
+
+
+def farewell() -> ET.Element:
+    """Presence for everybody who had one from us: we are gone."""
+    return ET.Element(f"{{{CLIENT}}}presence", {"type": "unavailable"})
+
+
+def headline(to: str, announcement: Announcement) -> ET.Element:
+    """The announcement for one address. Raises Malformed for what XML cannot carry."""
+    fields = {name: getattr(announcement, name) for name in _FIELDS}
+    if any(_NO_XML.search(value) for value in fields.values()):
+        raise Malformed("it has characters that XML cannot carry")
+    stanza = ET.Element(f"{{{CLIENT}}}message", {"type": "headline", "to": to})
+    ET.SubElement(stanza, f"{{{CLIENT}}}body").text = f"{announcement.kind} {announcement.ref}"
+    ET.SubElement(stanza, _ANNOUNCEMENT, fields)
+    _add_hints(stanza)
+    return stanza
+
+
+def dvcs_autosync(to: str, announcement: Announcement) -> ET.Element:
+    """The same for dvcs-autosync, which reads the first word only. Raises Malformed."""
+    body = f"pushed {announcement.ref}\n"
+    if _NO_XML.search(body):
+        raise Malformed("it has characters that XML cannot carry")
+    stanza = ET.Element(f"{{{CLIENT}}}message", {"type": "chat", "to": to})
+    ET.SubElement(stanza, f"{{{CLIENT}}}body").text = body
+    _add_hints(stanza)
+    return stanza
+
+
+def ping(identifier: str, to: str) -> ET.Element:
+    """XEP-0199."""
+    stanza = ET.Element(f"{{{CLIENT}}}iq", {"type": "get", "id": identifier, "to": to})
+    ET.SubElement(stanza, "{urn:xmpp:ping}ping")
+    return stanza
+
+
+def answer(request: ET.Element, machine: Machine) -> ET.Element | None:
+    """The answer to a request (`iq` of type `get` or `set`), None for what is none. All but pings (XEP-0199) and
+    the question who we are (XEP-0030) is refused, as RFC 6120, section 8.4, wants it."""
+    if request.get("type") not in ("get", "set"):
+        return None
+    addressed = {"id": request.get("id", ""), "to": request.get("from")}
+    stanza = ET.Element(f"{{{CLIENT}}}iq", {name: value for name, value in addressed.items() if value is not None})
+    query = request.find(f"{{{_DISCO}}}query")
+    if request.get("type") == "get" and request.find("{urn:xmpp:ping}ping") is not None:
+        stanza.set("type", "result")
+    elif (
+        request.get("type") == "get"
+        and query is not None
+        and query.get("node") in (None, f"{NAMESPACE}#{_verification(machine)}")
+    ):
+        stanza.set("type", "result")
+        stanza.append(_disco_info(machine, query.get("node")))
+    else:
+        stanza.set("type", "error")
+        error = ET.SubElement(stanza, f"{{{CLIENT}}}error", {"type": "cancel"})
+        ET.SubElement(error, "{urn:ietf:params:xml:ns:xmpp-stanzas}service-unavailable")
+    return stanza
+
+
+def read_presence(stanza: ET.Element) -> Presence | None:
+    """None for what is no statement about being there (subscriptions, errors). Raises Malformed."""
+    kind = stanza.get("type", "")
+    if kind not in ("", "unavailable"):
+        return None
+    priority = (stanza.findtext(f"{{{CLIENT}}}priority") or "0").strip()
+    if not re.fullmatch(r"[+-]?\d{1,3}", priority):
+        raise Malformed("the priority is not a number")
+    element = stanza.find(_MACHINE)
+    machine = None if element is None else Machine(element.get("name", ""), element.get("version", ""))
+    return Presence(stanza.get("from", ""), not kind, int(priority), machine)
+
+
+def read_announcement(stanza: ET.Element) -> Announcement | None:
+    """What a message announces, None when it is about something else. Raises Malformed."""
+    found = stanza.findall(_ANNOUNCEMENT)
+    if not found or stanza.get("type") == "error":
+        return None
+    if len(found) > 1:
+        raise Malformed("more than one announcement")
+    return Announcement(**{name: found[0].get(name, "") for name in _FIELDS})
+
+
+def read_dvcs_autosync(stanza: ET.Element) -> str | None:
+    """The URL in dvcs-autosync's `pushed <url>`, possibly empty; None when the message is no such thing."""
+    if stanza.get("type") not in ("chat", "groupchat"):
+        return None
+    body = stanza.findtext(f"{{{CLIENT}}}body") or ""
+    if len(body) > _BODY_LIMIT:
+        return None
+    word, _, rest = body.strip().partition(" ")
+    return rest.strip() if word.lower() == "pushed" else None
+
+
+def verification(identity: str, features: tuple[str, ...]) -> str:
+    """The verification string of XEP-0115, section 5.1, for one identity `category/type/lang/name`."""
+    text = f"{identity}<" + "".join(f"{feature}<" for feature in sorted(features))
+    return base64.b64encode(hashlib.sha1(text.encode()).digest()).decode()  # noqa: S324 - what XEP-0115 prescribes
+
+
+def _verification(machine: Machine) -> str:
+    return verification(_identity(machine), _FEATURES)
+
+
+def _identity(machine: Machine) -> str:
+    return f"client/bot//autosync {machine.version}"
+
+
+def _disco_info(machine: Machine, node: str | None) -> ET.Element:
+    query = ET.Element(f"{{{_DISCO}}}query", {"node": node} if node else {})
+    category, kind, _, name = _identity(machine).split("/", 3)
+    ET.SubElement(query, f"{{{_DISCO}}}identity", {"category": category, "type": kind, "name": name})
+    for feature in _FEATURES:
+        ET.SubElement(query, f"{{{_DISCO}}}feature", {"var": feature})
+    return query
+
+
+def _add_hints(stanza: ET.Element) -> None:
+    for hint in _HINTS:
+        ET.SubElement(stanza, f"{{{_HINT_NAMESPACE}}}{hint}")
