@@ -17,6 +17,7 @@ from typing import cast
 
 import click
 
+from autosync.common import cli
 from autosync.common.errors import Problem, exit_code
 from autosync.common.service import run_until_stopped, set_up_logging
 from autosync.common.version import version
@@ -29,10 +30,7 @@ _log = logging.getLogger(__name__)
 _RESERVED_DESCRIPTORS = 32
 
 
-@click.command(
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Pass announcements on between machines. It learns nothing when they share a secret-file.",
-)
+@click.command("autosync-reflector")
 @click.option(
     "--listen",
     metavar="HOST:PORT",
@@ -58,43 +56,52 @@ _RESERVED_DESCRIPTORS = 32
 )
 @click.option("--systemd", is_flag=True, help="Take the listening sockets from systemd (socket activation).")
 @click.option("--verbose", is_flag=True, help="Log more.")
-@click.version_option(version(), prog_name="autosync-reflector")
-def _command(
-    listen: str, cert: Path | None, key: Path | None, pace: str, max_connections: int, systemd: bool, verbose: bool
-) -> int:
+@click.version_option(version(), message="%(prog)s %(version)s")
+@click.pass_context
+def command(
+    context: click.Context,
+    listen: str,
+    cert: Path | None,
+    key: Path | None,
+    pace: str,
+    max_connections: int,
+    systemd: bool,
+    verbose: bool,
+) -> None:
+    """Pass announcements on between machines.
+
+    Any client can name any channel. Machines that share a secret-file seal what they say, and the reflector learns
+    nothing of it.
+    """
     set_up_logging(verbose)
     if key is not None and cert is None:
         raise click.UsageError("--key goes with --cert")
-    host, port = parse_listen(listen)
-    tls = _context(cert, key) if cert is not None else None
-    sockets = sockets_from_systemd() if systemd else []
-    limits = Limits(connections=_affordable(max_connections))
+    address = parse_listen(listen)
 
-    async def serve() -> None:
-        server = ReflectorServer(host, port, limits=limits, pace=cast(Pace, pace), tls=tls, sockets=sockets)
-        async with contextlib.AsyncExitStack() as stack:
-            try:
-                await stack.enter_async_context(server)
-            except OSError as error:
-                raise _cannot_listen(listen, error) from error
-            print("listening on " + " ".join(server.addresses), flush=True)
-            await asyncio.Event().wait()
+    def run() -> int:
+        tls = _context(cert, key) if cert is not None else None
+        sockets = sockets_from_systemd() if systemd else []
+        limits = Limits(connections=_affordable(max_connections))
+        server = ReflectorServer(*address, limits=limits, pace=cast(Pace, pace), tls=tls, sockets=sockets)
+        return run_until_stopped(lambda: _serve(server, listen), on_reload=lambda: _reload(tls, cert, key))
 
-    return run_until_stopped(serve, on_reload=lambda: _reload(tls, cert, key))
+    # nothing of a person's configuration is needed, not even a home: a bug report goes to a new folder
+    context.exit(exit_code("autosync-reflector", run, lambda: Path(tempfile.mkdtemp(prefix="autosync-"))))
+
+
+async def _serve(server: ReflectorServer, listen: str) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(server)
+        except OSError as error:
+            raise _cannot_listen(listen, error) from error
+        print("listening on " + " ".join(server.addresses), flush=True)
+        await asyncio.Event().wait()
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the reflector until SIGTERM or SIGINT; SIGHUP reads certificate and key again."""
-    # nothing of the person's configuration is needed, not even a home: a bug report goes to a new folder
-    return exit_code("autosync-reflector", lambda: _run(argv), lambda: Path(tempfile.mkdtemp(prefix="autosync-")))
-
-
-def _run(argv: list[str] | None) -> int:
-    try:
-        return int(_command.main(args=argv, prog_name="autosync-reflector", standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+    return cli.run(command, "autosync-reflector", argv)
 
 
 def parse_listen(text: str) -> tuple[str | None, int]:

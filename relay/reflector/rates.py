@@ -11,11 +11,11 @@ class Bucket:
 
     __slots__ = ("_at", "_level", "burst", "rate")
 
-    def __init__(self, rate: float, burst: float, now: float) -> None:
+    def __init__(self, rate: float, burst: float) -> None:
         self.rate = rate
         self.burst = burst
         self._level = burst
-        self._at = now
+        self._at = 0.0
 
     def charge(self, now: float, cost: float = 1.0) -> float:
         """Take ``cost`` tokens; returns the seconds until the debt is paid off, 0.0 when there is none."""
@@ -30,21 +30,27 @@ class Bucket:
 
 
 class Pacer:
-    """Spaces the lines to one reader at least ``interval`` seconds apart; the latest of a channel wins.
+    """Spaces the lines to one reader at least ``interval`` seconds apart; the latest of a channel wins, and
+    of more than ``limit`` bytes the oldest lines are dropped.
 
     SparkleShare's client takes one line per read and reads once a second: what comes with another line is lost.
     """
 
-    __slots__ = ("_interval", "_next", "_waiting")
+    __slots__ = ("_interval", "_limit", "_next", "_size", "_waiting")
 
-    def __init__(self, interval: float, now: float) -> None:
+    def __init__(self, interval: float, limit: int, now: float) -> None:
         self._interval = interval
+        self._limit = limit
         self._next = now + interval
+        self._size = 0
         self._waiting: dict[bytes, bytes] = {}
 
     def offer(self, channel: bytes, line: bytes) -> None:
         """Queue a line, in place of an earlier one of the same channel that still waits."""
+        self._size += len(line) - len(self._waiting.get(channel, b""))
         self._waiting[channel] = line
+        while self._size > self._limit:
+            self._take()
 
     def due(self) -> float | None:
         """When the next line may go out, None when none waits."""
@@ -55,8 +61,13 @@ class Pacer:
         if not self._waiting or now < self._next:
             return None
         self._next = now + self._interval
-        return self._waiting.pop(next(iter(self._waiting)))
+        return self._take()
 
-    def waiting(self) -> list[bytes]:
-        """All that still waits, oldest first."""
-        return list(self._waiting.values())
+    def drain(self) -> list[bytes]:
+        """All that still waits, oldest first; nothing waits afterwards."""
+        return [self._take() for _ in range(len(self._waiting))]
+
+    def _take(self) -> bytes:
+        line = self._waiting.pop(next(iter(self._waiting)))
+        self._size -= len(line)
+        return line

@@ -27,13 +27,12 @@ PATIENCE = 10.0
 LONGEST_PAUSE = 30.0
 #: Seconds between two lines to SparkleShare's clients, which lose what comes quicker.
 SPARKLESHARE_INTERVAL = 1.5
-#: Seconds between two looks at a repository while its channel is flooded.
-FLOOD_LOOK = 1.0
+#: Seconds between two hints to look at one repository, however many come.
+LOOK_INTERVAL = 1.0
 
 # A connection that held for so many seconds was a good one: the next pause is a short one.
 _STEADY = 60.0
-# Announcements that wait for a connection, the newest of each branch; other machines that are remembered.
-_OUTBOX = 1000
+# Other machines that are remembered.
 _PEERS = 64
 # Seconds that `flush` waits at most.
 _FLUSH = 5.0
@@ -71,7 +70,7 @@ class ReflectorTransport:
         self._link: Link | None = None
         self._listener: Listener | None = None
         self._health = Health("offline")
-        self._changed = asyncio.Event()
+        self._sent = asyncio.Event()
         self._dropped = 0
         self._skew: Untimely | None = None
         self._peers: dict[str, float] = {}
@@ -103,12 +102,13 @@ class ReflectorTransport:
     async def run(self, listener: Listener) -> None:
         self._listener = listener
         self._become("connecting")
+        loop = asyncio.get_running_loop()
         failures = 0
         try:
             while True:
-                began = time.monotonic()
+                began = loop.time()
                 trouble = await self._session(listener)
-                if self._health.state == "online" and time.monotonic() - began >= _STEADY:
+                if self._health.state == "online" and loop.time() - began >= _STEADY:
                     failures = 0
                 self._become("failed" if trouble.lasting else "offline", trouble)
                 await asyncio.sleep(pause(failures, self._longest_pause, random.random()))  # noqa: S311
@@ -118,30 +118,25 @@ class ReflectorTransport:
             self._become("offline")
 
     def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
-        added, removed = self._routes.replace(subscriptions, time.monotonic())
+        added, removed = self._routes.replace(subscriptions)
         if self._link is not None:
             self._link.send(b"".join(protocol.unsubscribe(route.channel) for route in removed))
             self._link.send(b"".join(protocol.subscribe(route.channel) for route in added))
 
     def announce(self, announcement: Announcement) -> None:
-        """As in Transport; but while there is no connection, the newest of each branch is kept for the next one."""
-        key = (announcement.repository, announcement.ref)
-        self._outbox.pop(key, None)
-        self._outbox[key] = announcement
-        if len(self._outbox) > _OUTBOX:
-            del self._outbox[next(iter(self._outbox))]
-        self._pump()
+        if self._health.state == "online":
+            # of what has to wait for its turn, the newest of each branch is enough
+            self._outbox[announcement.repository, announcement.ref] = announcement
+            self._pump()
 
     async def flush(self) -> None:
-        """As in Transport: waits until the server has taken all, but not for one that cannot be reached, and some
-        seconds at most."""
-        await asyncio.sleep(0)  # a run() that was started just now begins
+        """As in Transport: until the server has dealt with all, but for some seconds at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH):
-                while self._outbox and self._health.state in ("connecting", "online"):
-                    self._changed.clear()
-                    await self._changed.wait()
-                if self._link is not None and self._health.state == "online":
+                while self._outbox:
+                    self._sent.clear()
+                    await self._sent.wait()
+                if self._link is not None:
                     await self._link.pong()
 
     async def _session(self, listener: Listener) -> Trouble:
@@ -151,13 +146,9 @@ class ReflectorTransport:
         except Trouble as trouble:
             return trouble
         try:
-            link.send(protocol.GREETING + protocol.unsubscribe(protocol.EVERYBODY))
-            link.send(b"".join(protocol.subscribe(route.channel) for route in self._routes.all()))
-            self._link = link
-            # the answer proves that the subscriptions hold: what is announced from now on is not missed
             try:
                 async with asyncio.timeout(self._patience):
-                    await link.pong()
+                    await self._introduce(link)
             except TimeoutError:
                 return Trouble(
                     f"{self._endpoint.url} does not answer as a reflector does",
@@ -173,10 +164,20 @@ class ReflectorTransport:
             self._rest()
             await link.close()
 
+    async def _introduce(self, link: Link) -> None:
+        await link.greeted()
+        link.send(protocol.GREETING + protocol.unsubscribe(protocol.EVERYBODY))
+        link.send(b"".join(protocol.subscribe(route.channel) for route in self._routes.all()))
+        self._link = link
+        # the answer proves that the subscriptions hold: what is announced from now on is not missed
+        await link.pong()
+
     def _rest(self) -> None:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        self._outbox.clear()
+        self._sent.set()
         for route in self._routes.all():
             route.rest()
 
@@ -186,7 +187,6 @@ class ReflectorTransport:
         if (old.state, old.error) == (state, error):
             return
         self._health = Health(state, error, remedy, old.since if old.state == state else time.time())
-        self._changed.set()
         if trouble is not None:
             _log.warning("reflector: %s: %s; trying again and again", trouble.what, trouble.remedy)
         elif state == "online":
@@ -197,11 +197,11 @@ class ReflectorTransport:
         link = self._link
         if link is None or self._health.state != "online":
             return
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         for key, announcement in [*self._outbox.items()]:
             if link.congested:
                 return
-            route = self._routes.of(announcement.repository, now)
+            route = self._routes.of(announcement.repository)
             if route.sparkleshare:
                 if announcement.kind != "pushed":
                     del self._outbox[key]
@@ -214,7 +214,7 @@ class ReflectorTransport:
             route.echoes += 1
             link.send(protocol.announce(route.channel, route.style.encode(announcement, route.channel, time.time())))
         if not self._outbox:
-            self._changed.set()
+            self._sent.set()
 
     def _line(self, link: Link, line: bytes) -> None:
         answer = protocol.parse_answer(line)
@@ -226,10 +226,10 @@ class ReflectorTransport:
         route = self._routes.on(answer.channel)
         if route is None or self._listener is None:
             return
-        if route.allowance.charge(time.monotonic()):
+        if route.allowance.charge(asyncio.get_running_loop().time()):
             # not even looked into, so that a flood costs next to nothing
             self._dropped += 1
-            self._later(route.channel, FLOOD_LOOK, lambda: self._look(route))
+            self._look(route)
             return
         fresh, route.fresh = route.fresh, False
         try:
@@ -268,9 +268,21 @@ class ReflectorTransport:
         self._listener.heard(word, self.name)
 
     def _look(self, route: Route) -> None:
+        """Pass a hint on at once, and others that follow within LOOK_INTERVAL as one at its end."""
+        if route.looked:
+            route.again = True
+            return
+        route.looked = True
+        self._later(route.channel, LOOK_INTERVAL, lambda: self._look_again(route))
         if self._listener is not None:
             for repository in route.repositories:
                 self._listener.look(self.name, repository)
+
+    def _look_again(self, route: Route) -> None:
+        again = route.again
+        route.looked = route.again = False
+        if again:
+            self._look(route)
 
     def _later(self, key: bytes, delay: float, action: Callable[[], None]) -> None:
         """Do something once, ``delay`` seconds from now, unless that is planned already."""

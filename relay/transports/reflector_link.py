@@ -90,6 +90,7 @@ class Link(asyncio.Protocol):
         self._lines = protocol.Lines()
         self._transport: asyncio.Transport | None = None
         self._closed = loop.create_future()
+        self._greeted = loop.create_future()
         self._pongs: set[asyncio.Future[None]] = set()
         self._heard_at = loop.time()
         self._asked_at: float | None = None
@@ -125,6 +126,11 @@ class Link(asyncio.Protocol):
         finally:
             self._pongs.discard(waiter)
             waiter.cancel()
+
+    async def greeted(self) -> None:
+        """Wait for the server's first line, or until it is lost. A server that has no room says so and closes; what
+        is sent to it before that may cost us its word."""
+        await asyncio.wait({self._greeted, self.lost}, return_when=asyncio.FIRST_COMPLETED)
 
     def fail(self, trouble: Trouble) -> None:
         """Give the connection up."""
@@ -163,6 +169,8 @@ class Link(asyncio.Protocol):
                 return
             if line is None:
                 return
+            if not self._greeted.done():
+                self._greeted.set_result(None)
             if isinstance(protocol.parse_answer(line), protocol.Pong):
                 for waiter in self._pongs:
                     if not waiter.done():

@@ -21,13 +21,13 @@ BURST = 40.0
 class Route:
     """A channel, and what has been going on there on this connection."""
 
-    __slots__ = ("allowance", "channel", "echoes", "fresh", "repositories", "style")
+    __slots__ = ("again", "allowance", "channel", "echoes", "fresh", "looked", "repositories", "style")
 
-    def __init__(self, channel: bytes, style: Format, now: float) -> None:
+    def __init__(self, channel: bytes, style: Format) -> None:
         self.channel = channel
         self.style = style
         self.repositories: list[str] = []
-        self.allowance = Bucket(RATE, BURST, now)
+        self.allowance = Bucket(RATE, BURST)
         self.rest()
 
     def rest(self) -> None:
@@ -36,6 +36,8 @@ class Route:
         self.fresh = True
         #: Own messages that the server has not returned yet.
         self.echoes = 0
+        #: A look was asked for a moment ago, and again since.
+        self.looked = self.again = False
 
     @property
     def sparkleshare(self) -> bool:
@@ -52,21 +54,26 @@ class Routes:
         self._sealer = sealer
         self._style: Format = SealedFormat(tag, sealer) if sealer else PlainFormat(tag)
         self._sparkleshare = SparkleShareFormat() if sparkleshare else None
+        self._subscriptions: list[Subscription] = []
         self._routes: dict[bytes, Route] = {}
         self._by_repository: dict[str, Route] = {}
 
-    def replace(self, subscriptions: Sequence[Subscription], now: float) -> tuple[list[Route], list[Route]]:
+    def replace(self, subscriptions: Sequence[Subscription]) -> tuple[list[Route], list[Route]]:
         """From now on these are of interest; returns the routes that are new, and those that have ended."""
+        if subscriptions == self._subscriptions:  # it is repeated whenever any repository changes
+            return [], []
+        self._subscriptions = [*subscriptions]
         before, self._routes, self._by_repository = self._routes, {}, {}
         for subscription in subscriptions:
             channel, style = self._place(subscription)
-            route = self._routes.get(channel) or before.get(channel) or Route(channel, style, now)
+            route = self._routes.get(channel) or before.get(channel) or Route(channel, style)
             if channel not in self._routes:
                 self._routes[channel] = route
                 route.repositories = []
             if subscription.repository not in route.repositories:
                 route.repositories.append(subscription.repository)
-            self._by_repository[subscription.repository] = route
+            if route.sparkleshare or subscription.repository not in self._by_repository:
+                self._by_repository[subscription.repository] = route
         return (
             [route for channel, route in self._routes.items() if channel not in before],
             [route for channel, route in before.items() if channel not in self._routes],
@@ -80,10 +87,10 @@ class Routes:
         """The route of a channel that we subscribed to."""
         return self._routes.get(channel)
 
-    def of(self, repository: str, now: float) -> Route:
+    def of(self, repository: str) -> Route:
         """Where to announce a repository, subscribed to or not."""
         known = self._by_repository.get(repository)
-        return known or Route(*self._place(Subscription(repository)), now)
+        return known or Route(*self._place(Subscription(repository)))
 
     def _place(self, subscription: Subscription) -> tuple[bytes, Format]:
         if self._sparkleshare:
