@@ -1,0 +1,35 @@
+"""Which of the configured repositories a person means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from autosync.common.config import Repo
+from autosync.common.errors import Problem
+from autosync.common.instance import Instance
+
+
+def absolute(path: Path) -> Path:
+    """The path without `~`, `.` and `..`; symbolic links stay, as in the configuration."""
+    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() would follow links
+
+
+def choose(instance: Instance, repos: Sequence[Repo], paths: Sequence[Path]) -> list[Repo]:
+    """The repositories that ``paths`` are or lie in, each once; without paths all. Raises Problem."""
+    if not paths:
+        if not repos:
+            raise Problem(f"no repository is configured in {instance.config}", "add one with: autosync init PATH")
+        return list(repos)
+    chosen = {id(repo): repo for repo in (_containing(instance, repos, path) for path in paths)}
+    return list(chosen.values())
+
+
+def _containing(instance: Instance, repos: Sequence[Repo], path: Path) -> Repo:
+    wanted = absolute(path)
+    for candidate in (wanted, wanted.resolve()):
+        inside = [r for r in repos if candidate.is_relative_to(r.path) or candidate.is_relative_to(r.path.resolve())]
+        if inside:
+            return max(inside, key=lambda repo: len(repo.path.parts))
+    raise Problem(f"{wanted} is in no repository of {instance.config}", f"add it with: autosync init {wanted}")

@@ -1,0 +1,57 @@
+"""`autosync`, also as `git autosync`: what people type. Each subcommand is imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import click
+
+from autosync.common import cli
+from autosync.common.version import version
+
+# In the order in which `autosync --help` shows them: a module of this portion, and its help in short, so
+# that showing the list imports none of them.
+_COMMANDS = {
+    "init": ("init", "Keep a folder in sync from now on: make, clone or adopt a repository."),
+    "status": ("status", "How each repository and each connection is."),
+    "sync": ("sync", "Commit, pull and push now, and wait."),
+    "pause": ("pause", "Let repositories alone until they are resumed."),
+    "resume": ("resume", "Go on with paused repositories, or with a held deletion."),
+    "log": ("log", "What autosync did of its own accord."),
+    "doctor": ("doctor", "Look for what is wrong, and say how to mend it."),
+    "demo": ("demo", "See two machines keep a repository in sync, in a temporary folder."),
+}
+
+
+class _Group(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f".{_COMMANDS[cmd_name][0]}", __package__)
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group("autosync", cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@cli.config_option
+@click.version_option(version(), message="%(prog)s %(version)s")
+@click.pass_context
+def group(context: click.Context, config: Path | None) -> None:
+    """Git repositories that keep themselves in sync between machines.
+
+    Start with `autosync demo`, or `autosync init PATH --remote URL`.
+    """
+    context.obj = config
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return cli.run(group, "autosync", argv)

@@ -1,0 +1,84 @@
+"""`autosync status`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autosync.common.instance import Instance
+
+from .edge import subcommand
+from .survey import survey
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+#: Seconds between two looks of `--watch`.
+_INTERVAL = 1.0
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="For scripts: all that is known, as one JSON object.")
+@click.option("--watch", is_flag=True, help="Go on until Ctrl-C; where nobody looks on, print what has changed.")
+@subcommand
+def command(instance: Instance, as_json: bool, watch: bool) -> None:
+    """Show how each repository and each connection is, and what to do where something is wrong."""
+    show = _show_json if as_json else _show_table
+    if not watch:
+        show(survey(instance))
+    elif as_json or not sys.stdout.isatty():
+        _print_changes(instance, as_json)
+    else:
+        _live(instance)
+
+
+def _show_json(data: dict[str, Any]) -> None:
+    print(json.dumps(data, indent=None if not sys.stdout.isatty() else 2), flush=True)
+
+
+def _show_table(data: dict[str, Any]) -> None:
+    from .terminal import rich_console
+
+    console = rich_console()
+    console.print(_picture(data, console))
+
+
+def _picture(data: dict[str, Any], console: Console) -> RenderableType:
+    from .table import StatusTable
+    from .terminal import symbols_fit
+
+    return StatusTable(console.width, time.time(), Path.home(), symbols_fit()).render(data)
+
+
+def _print_changes(instance: Instance, as_json: bool) -> None:
+    shown = None
+    try:
+        while True:
+            data = survey(instance)
+            if data != shown:
+                (_show_json if as_json else _show_table)(data)
+                shown = data
+            time.sleep(_INTERVAL)
+    except KeyboardInterrupt:
+        pass  # the way to end it
+
+
+def _live(instance: Instance) -> None:
+    from rich.live import Live
+
+    from .terminal import rich_console
+
+    console = rich_console()
+    try:
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                live.update(_picture(survey(instance), console), refresh=True)
+                time.sleep(_INTERVAL)
+    except KeyboardInterrupt:
+        pass
+    console.print(_picture(survey(instance), console))

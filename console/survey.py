@@ -1,0 +1,210 @@
+"""What `autosync status` knows: the services' words and a look of our own, put together.
+
+The shape of `Survey.data` is what `autosync status --json` prints, and stays stable for scripts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autosync.common import config
+from autosync.common.config import Config, Repo
+from autosync.common.errors import Problem
+from autosync.common.instance import Instance
+
+from . import look, services
+from .look import Sight
+from .services import Answer
+
+#: Relay states that need no service of ours to be worth telling first.
+_SERIOUS = frozenset({"error", "held", "diverged", "no upstream", "offline", "paused"})
+#: What each state means for the person; any other needs them.
+_KINDS = {
+    "in sync": "good",
+    "unborn": "good",
+    "ahead": "moving",
+    "behind": "moving",
+    "syncing": "moving",
+    "waiting": "moving",
+    "paused": "paused",
+    "offline": "offline",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one repository. ``watcher`` and ``relay`` are the services' dicts of it, None where the
+    service does not run or does not have it; ``dirty`` was counted by us, where the watcher cannot tell."""
+
+    repo: Repo
+    sight: Sight
+    watcher: dict[str, Any] | None
+    relay: dict[str, Any] | None
+    dirty: int | None = None
+
+
+def survey(instance: Instance) -> dict[str, Any]:
+    """Ask the services, look at each repository, and put it together. Raises Problem when there is no
+    configuration to go by."""
+    answers = asyncio.run(services.statuses(instance))
+    settings, repos, problem = _configuration(instance, answers)
+    known = []
+    for repo in repos:
+        sight = look.look(repo)
+        watcher = _entry(answers["watcher"], repo)
+        dirty = None
+        if watcher is None and repo.settings.watch and sight.repository is not None:
+            dirty = look.changed_files(sight.repository)
+        known.append(Known(repo, sight, watcher, _entry(answers["relay"], repo), dirty))
+    relay = answers["relay"].status or {}
+    return {
+        "name": settings.name,
+        "config": str(instance.config),
+        "config_error": problem and str(problem),
+        "watcher": _service(answers["watcher"]),
+        "relay": _service(answers["relay"]),
+        "repositories": [describe(k, answers) for k in known],
+        "transports": relay.get("transports", _configured_transports(settings, answers["relay"])),
+        "peers": relay.get("peers", []),
+    }
+
+
+def _configuration(instance: Instance, answers: dict[str, Answer]) -> tuple[Config, list[Repo], Problem | None]:
+    """The configuration; while the file has mistakes, the repositories that the running services still have."""
+    try:
+        settings, repos = config.load(instance.config)
+    except Problem as problem:
+        running = [answer.status for answer in answers.values() if answer.status is not None]
+        if not running:
+            raise
+        paths = {entry["path"]: None for status in running for entry in status["repositories"]}
+        name = next((status["name"] for status in running if "name" in status), "?")
+        return Config(name=name), [Repo(Path(p), config.Settings(), frozenset()) for p in paths], problem
+    return settings, repos, None
+
+
+def describe(known: Known, answers: dict[str, Answer]) -> dict[str, Any]:
+    """One repository as `--json` shows it. ``state`` is the one word that matters most; ``reason`` and ``remedy``
+    belong to it. ``last_error`` is trouble that is not over, or null, ``last_error_since`` when it began, in seconds
+    since the epoch."""
+    sight, relay, watcher = known.sight, known.relay or {}, known.watcher or {}
+    state, reason, remedy = judge(known, answers)
+    error = relay.get("last_error") or {}
+    seen = relay if relay.get("upstream") else {}
+    trouble = error.get("what") or (reason if state in ("error", "offline") else None)
+    return {
+        "path": str(known.repo.path),
+        "id": relay.get("id") or known.repo.settings.id,
+        "state": state,
+        "reason": reason,
+        "remedy": remedy or error.get("remedy"),
+        "branch": sight.branch or seen.get("branch"),
+        "head": sight.head or seen.get("head"),
+        "upstream": sight.upstream or seen.get("upstream"),
+        "ahead": seen.get("ahead", sight.ahead),
+        "behind": seen.get("behind", sight.behind),
+        "last_error": trouble,
+        "last_error_since": error.get("since"),
+        "last_sync": relay.get("last_sync"),
+        "progress": relay.get("progress"),
+        "bare": sight.bare,
+        "dirty": watcher.get("dirty", known.dirty),
+        "pending": watcher.get("pending", []),
+        "quarantined": watcher.get("quarantined", []),
+        "watcher_state": watcher.get("state"),
+        "relay_state": relay.get("state"),
+    }
+
+
+def judge(known: Known, answers: dict[str, Answer]) -> tuple[str, str | None, str | None]:
+    """State, reason and remedy of a repository: first what stands in the way of everything, then what of the two
+    services does not run though it is wanted, then what they say."""
+    sight, relay, watcher, settings = known.sight, known.relay, known.watcher, known.repo.settings
+    if sight.problem is not None:
+        return "error", sight.problem.what, sight.problem.remedy
+    if sight.paused:
+        return "paused", "paused by hand", f"autosync resume {known.repo.path}"
+    if relay is not None and relay["state"] in _SERIOUS:
+        return relay["state"], relay["reason"], relay["remedy"]
+    if relay is None and (settings.push == "auto" or settings.pull != "never" or settings.announce):
+        return _absent(answers, "relay", known)
+    if watcher is not None and watcher["state"] in ("held", "error"):
+        return watcher["state"], watcher["reason"], watcher["remedy"]
+    if watcher is None and settings.watch and not sight.bare:
+        return _absent(answers, "watcher", known)
+    if relay is not None:
+        return relay["state"], relay["reason"], relay["remedy"]
+    return _alone(known)
+
+
+def kind(repository: dict[str, Any]) -> str:
+    """`good`, `moving`, `paused`, `offline`, or `needs you`: what a person has to know at a glance."""
+    if repository["quarantined"]:
+        return "needs you"
+    found = _KINDS.get(repository["state"], "needs you")
+    # it waits for a push or pull by hand
+    return "needs you" if found == "moving" and repository["state"] != "waiting" and repository["remedy"] else found
+
+
+def _absent(answers: dict[str, Answer], service: str, known: Known) -> tuple[str, str | None, str | None]:
+    answer = answers[service]
+    if answer.status is not None:
+        return (
+            f"not known to the {service}",
+            f"the {service} has not read this part of the configuration yet",
+            "see what the configuration error above says, or start it again",
+        )
+    assert answer.problem is not None
+    return f"{service} not running", answer.problem.what, answer.problem.remedy
+
+
+def _alone(known: Known) -> tuple[str, str | None, str | None]:
+    """A repository for which no relay is wanted: what the refs say."""
+    sight = known.sight
+    if sight.bare or sight.head is None:
+        return ("in sync" if sight.bare else "unborn"), None, None
+    if sight.upstream is None:
+        return "no upstream", None, None
+    if sight.ahead and sight.behind:
+        return "diverged", None, None
+    return ("ahead" if sight.ahead else "behind" if sight.behind else "in sync"), None, None
+
+
+def _entry(answer: Answer, repo: Repo) -> dict[str, Any] | None:
+    for entry in (answer.status or {}).get("repositories", []):
+        if entry["path"] == str(repo.path):
+            found: dict[str, Any] = entry
+            return found
+    return None
+
+
+def _service(answer: Answer) -> dict[str, Any]:
+    status = answer.status or {}
+    return {
+        "alive": answer.status is not None,
+        "pid": status.get("pid"),
+        "version": status.get("version"),
+        "started": status.get("started"),
+        "error": answer.problem.what if answer.problem else None,
+        "remedy": answer.problem.remedy if answer.problem else None,
+    }
+
+
+def _configured_transports(settings: Config, relay: Answer) -> list[dict[str, Any]]:
+    """The transports that the configuration asks for, while no relay runs them."""
+    problem = relay.problem
+    return [
+        {
+            "name": name,
+            "state": "off",
+            "since": None,
+            "error": problem and problem.what,
+            "remedy": problem and problem.remedy,
+            "dropped": 0,
+        }
+        for name, section in (("xmpp", settings.xmpp), ("reflector", settings.reflector))
+        if section is not None
+    ]

@@ -1,0 +1,176 @@
+"""The status as people read it: one line for what is well, the reason and the remedy below what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from . import wording
+from .survey import kind
+
+# Colours from the terminal's own sixteen, none that vanishes on a dark or a light background.
+_GOOD, _MOVING, _BAD, _QUIET = "green", "cyan", "bold red", "dim"
+_WAITING = "yellow"
+
+#: For each kind of state its symbol, the symbol where only ASCII fits, and its colour.
+_MARKS = {
+    "good": ("✓", "+", _GOOD),
+    "moving": ("↕", "~", _MOVING),
+    "paused": ("‖", "=", _QUIET),
+    "offline": ("○", "o", _WAITING),
+    "needs you": ("!", "!", _BAD),
+}
+
+
+class StatusTable:
+    """Makes the picture of a survey. ``now`` is in seconds since the epoch, ``width`` in columns."""
+
+    def __init__(self, width: int, now: float, home: Path | None, unicode: bool = True) -> None:
+        self._width = width
+        self._now = now
+        self._home = home
+        self._symbol = 0 if unicode else 1
+        self._arrow = "→ " if unicode else "-> "
+
+    def render(self, data: dict[str, Any]) -> RenderableType:
+        """Everything, for a rich console."""
+        parts = [*self._services(data), Text()]
+        if data["config_error"]:
+            parts += [*self._trouble(data["config_error"], None), Text()]
+        if not data["repositories"]:
+            parts += list(self._trouble("no repository is configured yet", "autosync init PATH --remote URL"))
+        for row, repository in zip(self._rows(data["repositories"]), data["repositories"], strict=True):
+            parts += [row, *self._details(repository)]
+        if data["transports"]:
+            parts += [Text(), *self._transports(data)]
+        if data["repositories"]:
+            parts += [Text(), self._summary(data["repositories"])]
+        return Group(*parts)
+
+    # what runs --------------------------------------------------------------------------------------
+
+    def _services(self, data: dict[str, Any]) -> Iterator[RenderableType]:
+        line = Text(wording.plain(data["name"]), "bold")
+        for service in ("watcher", "relay"):
+            alive = data[service]["alive"]
+            line.append("   ")
+            line.append_text(self._mark("good" if alive else "needs you"))
+            line.append(f" {service} {'running' if alive else 'not running'}", "" if alive else _BAD)
+        yield line
+        for service in ("watcher", "relay"):
+            if not data[service]["alive"]:
+                yield from self._trouble(None, data[service]["remedy"])
+
+    # repositories -----------------------------------------------------------------------------------
+
+    def _rows(self, repositories: list[dict[str, Any]]) -> Iterator[RenderableType]:
+        names = [wording.path(r["path"], self._home) for r in repositories]
+        branches = [wording.shortened(wording.plain(r["branch"] or ""), 16) for r in repositories]
+        states = [self._state(r) for r in repositories]
+        beside = 8 + max(map(len, branches), default=0) + max((s.cell_len for s in states), default=0)
+        most = max(16, self._width - beside)
+        longest = min(most, max(map(len, names), default=0))
+        branch_width = max(map(len, branches), default=0)
+        for repository, name, branch, state in zip(repositories, names, branches, states, strict=True):
+            row = Table.grid(padding=(0, 2))
+            row.add_column(width=1)
+            row.add_column(width=longest, no_wrap=True)
+            row.add_column(width=branch_width, no_wrap=True)
+            row.add_column()
+            row.add_row(self._mark(kind(repository)), wording.shortened(name, longest), Text(branch, _QUIET), state)
+            yield row
+
+    def _state(self, repository: dict[str, Any]) -> Text:
+        colour = _MARKS[kind(repository)][2]
+        text = Text(self._word(repository), colour)
+        notes = []
+        if repository["progress"] and repository["state"] == "syncing":
+            notes.append(wording.plain(repository["progress"]))
+        if repository["dirty"]:
+            notes.append(wording.count(repository["dirty"], "changed file"))
+        if repository["quarantined"]:
+            notes.append(f"{wording.count(len(repository['quarantined']), 'file')} held back")
+        if not notes and repository["state"] == "in sync" and repository["last_sync"]:
+            notes.append(wording.ago(repository["last_sync"], self._now))
+        return text.append("".join(f", {note}" for note in notes), _QUIET)
+
+    @staticmethod
+    def _word(repository: dict[str, Any]) -> str:
+        ahead, behind = repository["ahead"], repository["behind"]
+        counts = []
+        if ahead:
+            counts.append(f"{ahead:,} to push")
+        if behind:
+            counts.append(f"{behind:,} to pull")
+        state: str = repository["state"]
+        if state in ("ahead", "behind") and counts:
+            return ", ".join(counts)
+        return ", ".join([state, *counts])
+
+    def _details(self, repository: dict[str, Any]) -> Iterator[RenderableType]:
+        state = repository["state"]
+        if not state.endswith("not running") and state != "paused" and repository["reason"]:
+            since = repository["last_error_since"] if repository["last_error"] == repository["reason"] else None
+            yield from self._trouble(repository["reason"], repository["remedy"], since)
+        elif state != repository["relay_state"] and repository["last_error"]:
+            yield from self._trouble(repository["last_error"], None, repository["last_error_since"])
+        for held in repository["quarantined"]:
+            yield from self._trouble(f"{wording.plain(held['path'])}: {held['reason']}", held["remedy"])
+
+    # connections ------------------------------------------------------------------------------------
+
+    def _transports(self, data: dict[str, Any]) -> Iterator[RenderableType]:
+        for transport in data["transports"]:
+            state = transport["state"]
+            which = {"online": "good", "connecting": "moving", "offline": "offline"}.get(state, "needs you")
+            line = self._mark(which).append(f"  {transport['name']}  ", "default not bold")
+            line.append(state, _MARKS[which][2])
+            if transport["since"]:
+                line.append(f" since {wording.clock(transport['since'], self._now)}", _QUIET)
+            peers = [p for p in data["peers"] if p["transport"] == transport["name"]]
+            if peers:
+                line.append(f", {', '.join(self._peer(p) for p in peers)}", _QUIET)
+            yield line
+            if transport["error"] and state != "off":
+                yield from self._trouble(transport["error"], transport["remedy"])
+
+    def _peer(self, peer: dict[str, Any]) -> str:
+        heard = f" ({wording.ago(peer['last_heard'], self._now)})" if peer["last_heard"] else ""
+        return wording.plain(peer["name"]) + heard
+
+    # pieces -----------------------------------------------------------------------------------------
+
+    def _summary(self, repositories: list[dict[str, Any]]) -> Text:
+        needing = sum(kind(r) == "needs you" for r in repositories)
+        if needing:
+            of = f" of {len(repositories)}" if len(repositories) > 1 else ""
+            return Text(f"{needing}{of} {'needs' if needing == 1 else 'need'} you", _BAD)
+        if all(r["state"] == "in sync" and not r["dirty"] for r in repositories):
+            return Text("all in sync", _GOOD)
+        return Text("nothing needs you", _GOOD)
+
+    def _mark(self, which: str) -> Text:
+        mark = _MARKS[which]
+        return Text(mark[self._symbol], mark[2])
+
+    def _trouble(self, what: str | None, remedy: str | None, since: float | None = None) -> Iterator[RenderableType]:
+        if what:
+            when = f" (since {wording.clock(since, self._now)})" if since else ""
+            yield Padding(Text(_readable(what) + when), (0, 0, 0, 3), expand=False)
+        if remedy:
+            row = Table.grid()
+            row.add_column(width=len(self._arrow))
+            row.add_column(overflow="fold")
+            row.add_row(Text(self._arrow, _MOVING), Text(_readable(remedy)))
+            yield Padding(row, (0, 0, 0, 3), expand=False)
+
+
+def _readable(text: str) -> str:
+    """Printable, keeping the lines of a message of several."""
+    return "\n".join(wording.plain(line) for line in text.splitlines())

@@ -1,0 +1,152 @@
+"""`autosync sync`, `pause`, `resume`, `log`: what they ask of the services and what they tell the person."""
+
+from __future__ import annotations
+
+import json
+
+from autosync.common.operations import Operation, OperationLog
+from autosync.common.repository import Repository
+from tests.console.fake import relay_entry, running
+from tests.support.git import git
+
+
+def committed(machine, **changes):
+    entry = {"path": str(machine.notes), "commit": None, "state": "watching", "reason": None, "remedy": None}
+    return {"repositories": [entry | changes]}
+
+
+def exchanged(machine, **changes):
+    return {"repositories": [relay_entry(machine.notes, **changes)]}
+
+
+def sync(machine, committing, exchanging, *paths):
+    with (
+        running(machine.instance, "watcher", {"commit": committing}) as watcher,
+        running(machine.instance, "relay", {"sync": exchanging}) as relay,
+    ):
+        outcome = machine.run("sync", *paths)
+    asked = [{k: v for k, v in r.items() if k != "command"} for r in watcher.asked + relay.asked]
+    return *outcome, asked
+
+
+def test_sync_commits_then_exchanges_and_is_done_when_in_sync(machine):
+    code, out, err, asked = sync(machine, committed(machine), exchanged(machine))
+    assert (code, out, err) == (0, "~/notes: in sync\n", "")
+    assert asked == [{"paths": [str(machine.notes)]}] * 2
+
+
+def test_sync_fails_when_a_repository_is_stuck_and_says_what_to_do(machine):
+    stuck = exchanged(machine, state="offline", reason="origin cannot be reached", remedy="tried again by itself")
+    code, out, err, _ = sync(machine, committed(machine), stuck)
+    assert code == 1
+    assert out == ""
+    assert "offline: origin cannot be reached" in err
+    assert "tried again by itself" in err
+
+
+def test_sync_fails_when_something_could_not_be_committed(machine):
+    held = committed(machine, state="held", reason="a merge is under way", remedy="git merge --abort")
+    code, _, err, _ = sync(machine, held, exchanged(machine))
+    assert code == 1
+    assert "a merge is under way" in err
+
+
+def test_a_path_inside_a_repository_means_that_repository(machine, monkeypatch):
+    (machine.notes / "deep" / "er").mkdir(parents=True)
+    monkeypatch.chdir(machine.notes / "deep")
+    code, out, _, asked = sync(machine, committed(machine), exchanged(machine), "er", ".", machine.notes)
+    assert (code, out) == (0, "~/notes: in sync\n")
+    assert asked[0] == {"paths": [str(machine.notes)]}
+
+
+def test_a_path_through_a_link_is_understood(machine, home):
+    (home / "link").symlink_to(machine.notes)
+    code, out, _, _ = sync(machine, committed(machine), exchanged(machine), home / "link")
+    assert (code, out) == (0, "~/notes: in sync\n")
+
+
+def test_a_path_that_is_not_configured_is_a_problem(machine, tmp_path):
+    code, _, err = machine.run("sync", tmp_path)
+    assert code == 1
+    assert f"autosync init {tmp_path}" in err
+
+
+def test_without_services_sync_does_the_relays_work_itself(machine):
+    git(machine.notes, "commit", "-q", "--allow-empty", "-m", "second")
+    code, out, _ = machine.run("sync")
+    assert (code, out) == (0, "~/notes: in sync\n")
+    assert git(machine.central, "rev-parse", "main") == git(machine.notes, "rev-parse", "main")
+
+
+def test_without_a_watcher_uncommitted_files_are_not_in_sync(machine):
+    (machine.notes / "file").write_text("x")
+    code, _, err = machine.run("sync")
+    assert code == 1
+    assert "1 changed file is not committed, as the watcher is not running" in err
+    assert "autosync-watcher" in err
+
+
+def test_pause_leaves_a_mark_and_tells_the_services_and_resume_takes_it_away(machine):
+    repository = Repository.open(machine.notes)
+    with running(machine.instance, "watcher", {}) as watcher, running(machine.instance, "relay", {}) as relay:
+        code, out, _ = machine.run("pause")
+        assert code == 0
+        assert "~/notes is paused; go on with: autosync resume ~/notes" in out
+        assert repository.paused
+        assert machine.run("pause", machine.notes)[1] == "~/notes is paused already\n"
+        assert json.loads(machine.run("status", "--json")[1])["repositories"][0]["state"] == "paused"
+        assert machine.run("resume")[1] == "~/notes goes on\n"
+        assert not repository.paused
+        assert machine.run("resume")[1] == "~/notes is not paused\n"
+    assert [c for c in watcher.commands() if c == "look"] == ["look"] * 4
+    assert [c for c in relay.commands() if c == "look"] == ["look"] * 4
+
+
+def test_pause_works_without_services(machine):
+    assert machine.run("pause")[0] == 0
+    assert Repository.open(machine.notes).paused
+
+
+def test_a_held_deletion_is_confirmed_through_the_watcher(machine):
+    code, _, err = machine.run("resume", "--confirm-deletions")
+    assert code == 1
+    assert "the watcher is not running" in err
+    with running(machine.instance, "watcher", {"confirm-deletions": {}}) as watcher:
+        code, out, _ = machine.run("resume", "--confirm-deletions", machine.notes)
+    assert (code, out) == (0, "the deletions are committed now\n")
+    assert watcher.asked[-1] == {"command": "confirm-deletions", "paths": [str(machine.notes)]}
+
+
+def test_the_log_shows_what_was_done_where(machine):
+    log = OperationLog(machine.instance.operations)
+    log.append(Operation("/elsewhere", "push", "refs/heads/main", "1" * 40, "2" * 40))
+    log.append(
+        Operation(
+            str(machine.notes), "commit", "refs/heads/main", None, "3" * 40, paths=("a\nb", "c", "d", "e"), seconds=0.25
+        )
+    )
+    code, out, _ = machine.run("log")
+    assert code == 0
+    first, second = out.splitlines()
+    assert first.endswith("/elsewhere  push main 1111111..2222222")
+    assert second.endswith("~/notes  commit main 3333333 (a\\nb, c, d and 1 more) in 0.25 s")
+    assert machine.run("log", machine.notes)[1].splitlines() == [second]
+    assert machine.run("log", machine.notes / "e")[1].splitlines() == [second]
+    assert machine.run("log", machine.notes / "other")[1] == "nothing yet\n"
+    assert machine.run("log", "-n", "1")[1].splitlines() == [second]
+    rows = [json.loads(line) for line in machine.run("log", "--json")[1].splitlines()]
+    assert [row["action"] for row in rows] == ["push", "commit"]
+    assert rows[1]["paths"] == ["a\nb", "c", "d", "e"]
+
+
+def test_a_wrong_option_is_a_usage_error(machine):
+    code, _, err = machine.run("sync", "--nonsense")
+    assert code == 2
+    assert "No such option" in err
+
+
+def test_config_may_stand_on_either_side_of_the_command(machine, capsys):
+    from autosync.console.main import main
+
+    assert main(["status", "--config", str(machine.config), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "laptop"

@@ -1,0 +1,191 @@
+"""`autosync status`: what it says with and without services, and how it looks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from autosync.console.survey import survey
+from autosync.console.table import StatusTable
+from tests.console.fake import relay_entry, relay_status, running, watcher_entry, watcher_status
+from tests.support.git import git
+
+REPOSITORY_KEYS = {
+    "path", "id", "state", "reason", "remedy", "branch", "head", "upstream", "ahead", "behind", "last_error",
+    "last_error_since", "last_sync", "progress", "bare", "dirty", "pending", "quarantined", "watcher_state",
+    "relay_state",
+}  # fmt: skip
+
+
+def status(machine):
+    code, out, _ = machine.run("status", "--json")
+    assert code == 0
+    return json.loads(out)
+
+
+def test_the_shape_for_scripts_is_the_same_with_and_without_services(machine):
+    without = status(machine)
+    with (
+        running(machine.instance, "watcher", {"status": watcher_status(watcher_entry(machine.notes))}),
+        running(machine.instance, "relay", {"status": relay_status(relay_entry(machine.notes))}),
+    ):
+        alive = status(machine)
+    for data in (without, alive):
+        assert set(data) == {
+            "name", "config", "config_error", "watcher", "relay", "repositories", "transports", "peers"
+        }  # fmt: skip
+        assert set(data["watcher"]) == {"alive", "pid", "version", "started", "error", "remedy"}
+        assert set(data["repositories"][0]) == REPOSITORY_KEYS
+    assert (without["watcher"]["alive"], alive["watcher"]["alive"]) == (False, True)
+    assert alive["relay"]["pid"] == 7
+    assert alive["repositories"][0]["state"] == "in sync"
+
+
+def test_without_services_it_looks_itself(machine):
+    git(machine.notes, "commit", "-q", "--allow-empty", "-m", "second")
+    (machine.notes / "new file").write_text("x")
+    data = status(machine)
+    (found,) = data["repositories"]
+    assert found["state"] == "relay not running"
+    assert found["branch"] == "main"
+    assert found["upstream"] == "origin/main"
+    assert found["head"] == git(machine.notes, "rev-parse", "HEAD")
+    assert (found["ahead"], found["behind"], found["dirty"]) == (1, 0, 1)
+    assert "autosync-relay" in found["remedy"]
+    assert data["watcher"]["error"] == "the watcher is not running"
+
+
+def test_with_only_the_relay_running_the_missing_watcher_is_told(machine):
+    with running(machine.instance, "relay", {"status": relay_status(relay_entry(machine.notes))}):
+        assert status(machine)["repositories"][0]["state"] == "watcher not running"
+
+
+def test_a_service_that_is_not_wanted_is_not_missed(machine):
+    machine.config.write_text(machine.config.read_text() + 'watch = false\npush = "manual"\npull = "never"\n')
+    machine.config.write_text(machine.config.read_text() + "announce = false\n")
+    assert status(machine)["repositories"][0]["state"] == "in sync"
+    git(machine.notes, "commit", "-q", "--allow-empty", "-m", "second")
+    assert status(machine)["repositories"][0]["state"] == "ahead"
+
+
+@pytest.mark.parametrize(
+    ("relay", "watcher", "state", "reason"),
+    [
+        ({}, {}, "in sync", None),
+        ({"state": "error", "reason": "disk full", "remedy": "make room"}, {}, "error", "disk full"),
+        ({}, {"state": "held", "reason": "a merge is under way", "remedy": "end it"}, "held", "a merge is under way"),
+        ({"state": "syncing"}, {"state": "held", "reason": "why", "remedy": "do"}, "held", "why"),
+        ({"state": "offline", "reason": "no net"}, {"state": "held", "reason": "why"}, "offline", "no net"),
+    ],
+)
+def test_what_matters_most_is_told(machine, relay, watcher, state, reason):
+    with (
+        running(machine.instance, "watcher", {"status": watcher_status(watcher_entry(machine.notes, **watcher))}),
+        running(machine.instance, "relay", {"status": relay_status(relay_entry(machine.notes, **relay))}),
+    ):
+        (found,) = status(machine)["repositories"]
+    assert (found["state"], found["reason"]) == (state, reason)
+
+
+def test_last_error_is_a_text(machine):
+    error = {"what": "origin cannot be reached", "remedy": "tried again by itself", "since": 12.0}
+    entry = relay_entry(machine.notes, last_error=error)
+    with running(machine.instance, "relay", {"status": relay_status(entry)}):
+        (found,) = status(machine)["repositories"]
+    assert found["last_error"] == "origin cannot be reached"
+    assert found["last_error_since"] == 12.0
+
+
+def test_a_missing_repository_does_not_hide_the_others(machine):
+    machine.config.write_text(machine.config.read_text() + '[[repository]]\npath = "~/gone"\n')
+    notes, gone = status(machine)["repositories"]
+    assert notes["branch"] == "main"
+    assert (gone["state"], gone["branch"]) == ("error", None)
+    assert gone["last_error"].endswith("is not there")
+    assert gone["remedy"]
+
+
+def test_while_the_configuration_is_wrong_what_runs_is_shown(machine):
+    machine.config.write_text("nam = 1")
+    code, _, err = machine.run("status")
+    assert code == 1
+    assert "did you mean 'name'?" in err
+    with running(machine.instance, "relay", {"status": relay_status(relay_entry(machine.notes))}):
+        data = status(machine)
+        assert "nam: unknown key" in data["config_error"]
+        assert [r["path"] for r in data["repositories"]] == [str(machine.notes)]
+        assert "nam: unknown key" in machine.run("status")[1]
+
+
+def test_a_service_that_does_not_answer_is_told_apart(machine):
+    class Broken:
+        def __call__(self, request):
+            raise ValueError("no")
+
+    with running(machine.instance, "relay", {"status": Broken()}):
+        data = status(machine)
+    assert not data["relay"]["alive"]
+    assert "a bug in autosync" in data["relay"]["error"]
+
+
+def test_the_table_fits_80_columns_and_says_what_to_do(machine):
+    long_name = "a-folder-with-a-name-that-does-not-fit-" * 2
+    git(machine.notes.parent, "init", "-q", "-b", "a-branch-with-a-long-name", long_name)
+    machine.config.write_text(machine.config.read_text() + f'[[repository]]\npath = "~/{long_name}"\n')
+    other = machine.notes.parent / long_name
+    remedy = f"in {other}: git rebase --continue, or git rebase --abort"
+    diverged = {"state": "diverged", "reason": "stop is set", "ahead": 3, "behind": 1200, "upstream": "origin/main"}
+    held = {"state": "held", "reason": "a rebase is under way", "remedy": remedy}
+    transports = [{"name": "xmpp", "state": "online", "since": 10.0, "error": None, "remedy": None, "dropped": 0}]
+    peers = [{"name": "desk\n", "address": "a@b/c", "transport": "xmpp", "last_heard": 20.0}]
+    relay = relay_status(
+        relay_entry(machine.notes, **diverged), relay_entry(other, **held), transports=transports, peers=peers
+    )
+    quarantined = [{"path": "big\nfile", "reason": "larger than 50 MB", "remedy": "raise max-file-size"}]
+    watcher = watcher_status(watcher_entry(machine.notes, quarantined=quarantined, dirty=2), watcher_entry(other))
+    with (
+        running(machine.instance, "relay", {"status": relay}),
+        running(machine.instance, "watcher", {"status": watcher}),
+    ):
+        data = survey(machine.instance)
+    console = Console(width=80, markup=False, highlight=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(StatusTable(80, 1000.0, machine.notes.parent).render(data))
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(line.rstrip() for line in lines)
+    assert "~/notes" in text
+    assert "diverged, 3 to push, 1,200 to pull, 2 changed files, 1 file held back" in " ".join(text.split())
+    assert "a rebase is under way" in text
+    assert "git rebase --abort" in " ".join(text.split())
+    assert "big\\nfile: larger than 50 MB" in text
+    assert "desk\\n (16 min ago)" in text
+    assert "2 of 2 need you" in text
+
+
+def test_nothing_is_coloured_when_piped_or_not_wanted(machine):
+    command = [sys.executable, "-c", "from autosync.console.main import main; main()", "--config", machine.config]
+    piped = subprocess.run([*command, "status"], capture_output=True, check=True)
+    assert b"\x1b" not in piped.stdout
+    assert b"relay not running" in piped.stdout
+    assert not [line for line in piped.stdout.splitlines() if line.endswith(b" ")]
+
+
+def test_where_only_ascii_fits_only_ascii_is_printed(machine, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    command = [sys.executable, "-c", "from autosync.console.main import main; main()", "--config", machine.config]
+    done = subprocess.run([*command, "status"], capture_output=True, check=True)
+    assert done.stdout.decode("ascii")
+
+
+def test_help_shows_every_command_without_importing_any():
+    code = "import sys\nfrom autosync.console.main import main\nmain(['--help'])\nprint(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for name in ("init", "status", "sync", "pause", "resume", "log", "doctor", "demo"):
+        assert f"\n  {name} " in done.stdout
+    for heavy in ("rich", "pygit2", "pydantic", "autosync.console.survey"):
+        assert f"'{heavy}'" not in done.stdout

@@ -1,0 +1,51 @@
+"""Numbers, times and paths as people write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autosync.console import wording
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (1000, "1.0 kB"), (4200, "4.2 kB"), (50_000_000, "50 MB"),
+        (999_499, "999 kB"), (999_500, "1.0 MB"), (10**12, "1.0 TB"), (5 * 10**15, "5000 TB"),
+    ],
+)  # fmt: skip
+def test_sizes(number, text):
+    assert wording.size(number) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.31, "0.31 s"), (12, "12 s"), (89, "89 s"), (300, "5 min"), (7200, "2 h"), (86400 * 2, "2 days")],
+)
+def test_durations(seconds, text):
+    assert wording.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("passed", "text"), [(-5, "just now"), (1, "just now"), (4, "4 s ago"), (30, "30 s ago"), (600, "10 min ago")]
+)
+def test_times_ago(passed, text):
+    assert wording.ago(1000 - passed, 1000) == text
+
+
+def test_plurals():
+    assert wording.count(1, "entry", "entries") == "1 entry"
+    assert wording.count(12345, "entry", "entries") == "12,345 entries"
+
+
+def test_paths_are_printable_and_short():
+    home = Path("/home/rene")
+    assert wording.path("/home/rene/notes", home) == "~/notes"
+    assert wording.path("/home/rene", home) == "~"
+    assert wording.path("/home/renee", home) == "/home/renee"
+    assert wording.path("/root/x", Path("/")) == "/root/x"
+    assert wording.path("/a\n\x1b[31m\udcff", None) == "/a\\n\\x1b[31m\\xff"
+    assert wording.shortened("abcdefghij", 7) == "ab…ghij"
+    assert wording.shortened("abc", 7) == "abc"
