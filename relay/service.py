@@ -53,6 +53,7 @@ class Service:
 
     async def run(self) -> None:
         """Serve. Raises Problem for what the person has to mend first."""
+        transports = build(self._config, self._instance)
         try:
             self._watch = NoteWatch()
         except OSError as error:
@@ -71,7 +72,8 @@ class Service:
             async with asyncio.TaskGroup() as group, control:
                 self._group = group
                 self._watch.add(self._instance.config.parent, self._instance.config, self._config_written)
-                self._apply(self._config, self._repos, first=True)
+                self._apply(self._config, self._repos)
+                self._start_transports(transports)
                 _log.info("relay of %s with %d repositories", self._config.name, len(self._repos))
                 with wakeups(self._woken):
                     await asyncio.Event().wait()
@@ -88,21 +90,26 @@ class Service:
         """Read the configuration again; a wrong one leaves everything as it is."""
         try:
             read, repos = config.load(self._instance.config)
+            sections = ("name", "xmpp", "reflector")
+            others = any(getattr(self._config, s) != getattr(read, s) for s in sections)
+            transports = build(read, self._instance) if others else None
         except Problem as problem:
             self._config_problem = problem
             _log.error("the configuration is left as it was: %s", problem)
             return
         self._config_problem = None
-        if (read, repos) != (self._config, self._repos):
-            self._apply(read, repos)
-            _log.info("configuration read again: %d repositories", len(repos))
+        if (read, repos) == (self._config, self._repos):
+            return
+        self._apply(read, repos)
+        if transports is not None:
+            self._start_transports(transports)
+        _log.info("configuration read again: %d repositories", len(repos))
 
     def _config_written(self, name: str) -> None:
         if name in (self._instance.config.name, ""):
             self.reload()
 
-    def _apply(self, read: Config, repos: list[Repo], first: bool = False) -> None:
-        before = self._config
+    def _apply(self, read: Config, repos: list[Repo]) -> None:
         self._config, self._repos = read, repos
         wanted = {repo.path: repo for repo in repos}
         for path, worker in list(self._workers.items()):
@@ -112,9 +119,6 @@ class Service:
             if path not in self._workers:
                 self._start(repo)
         self._hub.set_workers(self._workers.values())
-        sections = ("name", "xmpp", "reflector", "notify")
-        if first or any(getattr(before, s) != getattr(read, s) for s in sections):
-            self._start_transports()
 
     def _start(self, repo: Repo) -> None:
         assert self._group is not None
@@ -129,11 +133,10 @@ class Service:
         self._watch.remove(path)
         self._watched.discard(path)
 
-    def _start_transports(self) -> None:
+    def _start_transports(self, transports: list[Transport]) -> None:
         assert self._group is not None
         for transport in self._hub.transports:
             self._tasks.pop(transport.name).cancel()
-        transports = build(self._config, self._instance)
         self._hub = Hub(self._config.name)
         self._hub.set_transports(transports)
         self._hub.set_workers(self._workers.values())
