@@ -95,25 +95,33 @@ class LibgitReader:
                 raise Unreadable(f"missing commit {error}") from error
 
     def config(self, key: str) -> str | None:
+        # libgit2 knows neither GIT_CONFIG_GLOBAL nor every kind of includeIf
+        return self._git.config(key)
+
+    def upstream(self, branch: str) -> Upstream | None:
+        name = branch.removeprefix("refs/heads/")
+        remote, merge = self._own_config(f"branch.{name}.remote"), self._own_config(f"branch.{name}.merge")
+        if not remote or not merge:
+            return None
+        return Upstream(remote, merge, tracking_ref(self.fetch_refspecs(remote), merge))
+
+    def config_all(self, key: str) -> list[str]:
+        with _translated():
+            try:
+                return list(self._repo.config.get_multivar(key))
+            except (KeyError, ValueError):
+                return []
+
+    def _own_config(self, key: str) -> str | None:
+        """A value that git itself writes into the repository's own configuration; asked at every look."""
         with _translated():
             try:
                 return str(self._repo.config[key])
             except (KeyError, ValueError):
                 return None
 
-    def upstream(self, branch: str) -> Upstream | None:
-        name = branch.removeprefix("refs/heads/")
-        remote, merge = self.config(f"branch.{name}.remote"), self.config(f"branch.{name}.merge")
-        if not remote or not merge:
-            return None
-        return Upstream(remote, merge, tracking_ref(self.fetch_refspecs(remote), merge))
-
     def fetch_refspecs(self, remote: str) -> list[str]:
-        with _translated():
-            try:
-                return list(self._repo.config.get_multivar(f"remote.{remote}.fetch"))
-            except (KeyError, ValueError):
-                return []
+        return self.config_all(f"remote.{remote}.fetch")
 
     def ignored(self, paths: Sequence[str]) -> set[str]:
         found = set()

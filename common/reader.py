@@ -62,6 +62,9 @@ class Reader(Protocol):
     def config(self, key: str) -> str | None:
         """A value from git's configuration, the last one given."""
 
+    def config_all(self, key: str) -> list[str]:
+        """All values of a key that may be given several times, in their order."""
+
     def upstream(self, branch: str) -> Upstream | None:
         """The configured upstream of a full branch name."""
 
@@ -156,9 +159,12 @@ class GitReader:
             return Upstream(configured, merge, tracking_ref(self.fetch_refspecs(configured), merge))
         return None
 
-    def fetch_refspecs(self, remote: str) -> list[str]:
-        code, out = self._ask("config", "-z", "--get-all", f"remote.{remote}.fetch", fine=(0, 1))
+    def config_all(self, key: str) -> list[str]:
+        code, out = self._ask("config", "-z", "--get-all", key, fine=(0, 1))
         return split(out) if code == 0 else []
+
+    def fetch_refspecs(self, remote: str) -> list[str]:
+        return self.config_all(f"remote.{remote}.fetch")
 
     def ignored(self, paths: Sequence[str]) -> set[str]:
         if not paths:

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from pygit2 import settings
+from pygit2.enums import ConfigLevel
 
 _GIT_CONFIG = """\
 [user]
@@ -39,4 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     runtime.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     (folder / ".gitconfig").write_text(_GIT_CONFIG)
+    # libgit2 looks for the home folder once, when it is loaded
+    for level in (ConfigLevel.GLOBAL, ConfigLevel.XDG, ConfigLevel.SYSTEM):
+        settings.search_path[level] = str(folder)
     return folder

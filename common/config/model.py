@@ -107,6 +107,25 @@ class Settings(Shared):
     poll: Annotated[float, Field(ge=1, le=86400 * 7)] = Field(
         default=300.0, description="seconds between looks at the remote when nothing is heard"
     )
+    builtin_ignores: bool = Field(default=True, description="leave out what editors leave (see docs/watcher.md)")
+    quarantine: list[str] | None = Field(
+        default=None,
+        description="names held back as secrets, patterns as in .gitignore; default: see docs/watcher.md",
+        examples=[[".env", "*.kdbx"]],
+    )
+    staged_hold: Seconds = Field(default=600.0, description="seconds to wait while changes are staged by hand")
+    brake_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="a larger share of deleted files has to be confirmed"
+    )
+    brake_count: Annotated[int, Field(ge=1)] = Field(default=20, description="but not fewer deleted files than these")
+    hook_limit: Annotated[float, Field(gt=0, le=86400)] = Field(
+        default=120.0, description="seconds that a hook of the repository, or signing, may take"
+    )
+    message_command: Words | None = Field(
+        default=None,
+        description="a command whose output is added to commit messages",
+        examples=[["date", "--iso-8601=minutes"]],
+    )
 
 
 class RepositoryEntry(Settings):

@@ -1,0 +1,151 @@
+"""The git runner: clean environment, limits, no prompts, nothing left running."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from autosync.common.git import Git, GitError, GitTimeout, clean_environment, split
+from tests.support.git import git
+from tests.support.wait import eventually, until
+
+
+@pytest.fixture
+def repo(tmp_path) -> Git:
+    git(tmp_path, "init", "-q")
+    return Git(tmp_path)
+
+
+def shell(script: str) -> tuple[str, ...]:
+    return ("-c", f"alias.x=!{script}", "x")
+
+
+async def _call(runner: Git, *args: str, **options):
+    return await runner.call(*args, **options)
+
+
+@pytest.fixture(params=["run", "call"])
+def run(request):
+    """Both ways to run git; everything here holds for both."""
+    if request.param == "run":
+        return lambda runner, *args, **options: runner.run(*args, **options)
+    return lambda runner, *args, **options: asyncio.run(_call(runner, *args, **options))
+
+
+def test_output_and_input_are_bytes(repo, run):
+    result = run(repo, "hash-object", "--stdin", input=b"\xff\n" * 100_000)
+    assert len(result.text) == 40
+    assert run(repo, *shell("cat"), input=b"a\xffb").stdout == b"a\xffb"
+
+
+def test_a_failure_shows_command_code_and_both_streams(repo, run):
+    with pytest.raises(GitError) as caught:
+        run(repo, *shell("echo out; echo err >&2; exit 7"))
+    assert caught.value.code == 7
+    for part in ("out", "err", "ended with 7", "alias.x"):
+        assert part in str(caught.value)
+    assert run(repo, *shell("exit 7"), check=False).code == 7
+
+
+def test_too_slow_is_ended_with_all_it_started(repo, run, tmp_path):
+    pid_file = tmp_path / "pid"
+    with pytest.raises(GitTimeout):
+        run(repo, *shell(f"sleep 1000 & echo $! > {pid_file}; wait"), limit=1.0)
+    pid = int(pid_file.read_text())
+    until(lambda: not _alive(pid), "the grandchild to be gone")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_one_that_ignores_the_polite_signal_is_killed(repo, run):
+    with pytest.raises(GitTimeout):
+        run(repo, *shell("trap '' TERM; while :; do read x < /dev/zero; done"), limit=0.5)
+
+
+def test_a_background_child_that_keeps_the_streams_does_not_hold_us_up(repo, run, tmp_path):
+    pid_file = tmp_path / "pid"
+    assert run(repo, *shell(f"sleep 1000 & echo $! > {pid_file}; echo done"), limit=60.0).text == "done"
+    os.kill(int(pid_file.read_text()), signal.SIGKILL)
+
+
+def test_no_terminal_and_no_prompt(repo, run):
+    assert run(repo, *shell("if (: < /dev/tty) 2>/dev/null; then echo tty; else echo none; fi")).text == "none"
+    assert run(repo, *shell("echo $GIT_TERMINAL_PROMPT,$GIT_EDITOR,$GIT_ASKPASS")).text == "0,:,"
+
+
+def test_cancelling_ends_the_child_first(repo, tmp_path):
+    pid_file = tmp_path / "pid"
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(repo.call(*shell(f"echo $$ > {pid_file}; exec sleep 1000")))
+        await eventually(lambda: pid_file.exists() and pid_file.read_text().strip(), "the child to run")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not _alive(int(pid_file.read_text()))
+
+    asyncio.run(cancelled())
+
+
+def test_progress_comes_line_by_line_and_is_kept(repo):
+    lines: list[str] = []
+    script = shell("printf 'one\\rtwo\\r\\nthree' >&2; exit 1")
+    with pytest.raises(GitError) as caught:
+        asyncio.run(_call(repo, *script, progress=lines.append))
+    assert lines == ["one", "two", "three"]
+    assert b"three" in caught.value.stderr
+
+
+def test_the_environment_of_a_hook_does_not_leak():
+    leaked = dict.fromkeys(
+        (
+            "GIT_DIR",
+            "GIT_WORK_TREE",
+            "GIT_INDEX_FILE",
+            "GIT_AUTHOR_DATE",
+            "GIT_AUTHOR_NAME",
+            "GIT_QUARANTINE_PATH",
+            "GIT_CONFIG_PARAMETERS",
+            "GIT_REFLOG_ACTION",
+            "GIT_SEQUENCE_EDITOR",
+            "GIT_PREFIX",
+            "SSH_ASKPASS",
+        ),
+        "x",
+    )
+    found = clean_environment(leaked | {"GIT_SSH_COMMAND": "ssh -i key", "PATH": "/bin"})
+    assert not leaked.keys() & found.keys()
+    assert found["GIT_SSH_COMMAND"] == "ssh -i key"
+    assert found["PATH"] == "/bin"
+
+
+def test_settings_and_git_dir_come_first(tmp_path):
+    assert Git(tmp_path, tmp_path / "x").with_config("a.b=c").argv(["log"]) == [
+        "git",
+        f"--git-dir={tmp_path}/x",
+        "-c",
+        "a.b=c",
+        "log",
+    ]
+
+
+def test_split_keeps_every_name():
+    assert split(b"a\nb\0\xff\0\0") == ["a\nb", "\udcff", ""]
+    assert split(b"") == []
+
+
+def test_no_descriptor_is_left(repo, run):
+    run(repo, "status")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        run(repo, "status", input=b"")
+    assert len(os.listdir("/proc/self/fd")) == before
