@@ -22,24 +22,30 @@ BURST = [f"announce {channel} {commit}" for channel, commit in zip(CHANNELS, NEW
 
 def test_an_old_client_hears_all_of_a_burst():
     async def body():
-        async with ReflectorServer(port=0) as server, plain(server.port) as other:
-            async with old_client(server.port, dict.fromkeys(CHANNELS, OLD)) as old:
-                await asyncio.sleep(5)
-                other.send(*BURST)
-                await asyncio.sleep(20)
-                assert sorted(old.fetched) == list(zip(CHANNELS, NEW, strict=True))
+        async with (
+            ReflectorServer(port=0) as server,
+            plain(server.port) as other,
+            old_client(server.port, dict.fromkeys(CHANNELS, OLD)) as old,
+        ):
+            await asyncio.sleep(5)
+            other.send(*BURST)
+            await asyncio.sleep(20)
+            assert sorted(old.fetched) == list(zip(CHANNELS, NEW, strict=True))
 
     run_jumping(body())
 
 
 def test_without_pacing_an_old_client_loses_most_of_a_burst():
     async def body():
-        async with ReflectorServer(port=0, pace="none") as server, plain(server.port) as other:
-            async with old_client(server.port, dict.fromkeys(CHANNELS, OLD)) as old:
-                await asyncio.sleep(5)
-                other.send(*BURST)
-                await asyncio.sleep(20)
-                assert len(old.fetched) < len(BURST)
+        async with (
+            ReflectorServer(port=0, pace="none") as server,
+            plain(server.port) as other,
+            old_client(server.port, dict.fromkeys(CHANNELS, OLD)) as old,
+        ):
+            await asyncio.sleep(5)
+            other.send(*BURST)
+            await asyncio.sleep(20)
+            assert len(old.fetched) < len(BURST)
 
     run_jumping(body())
 
@@ -61,11 +67,10 @@ def test_an_old_client_gets_the_latest_of_a_channel_and_what_was_said_before_it_
 
 def test_an_idle_old_client_stays_connected():
     async def body():
-        async with ReflectorServer(port=0) as server:
-            async with old_client(server.port, {CHANNELS[0]: OLD}) as old:
-                await asyncio.sleep(1000)
-                assert not old.dead
-                assert old.pongs >= 3
+        async with ReflectorServer(port=0) as server, old_client(server.port, {CHANNELS[0]: OLD}) as old:
+            await asyncio.sleep(1000)
+            assert not old.dead
+            assert old.pongs >= 3
 
     run_jumping(body())
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
+from autosync.common.config import read_secret
 from autosync.common.errors import Problem
-from autosync.relay.reflector.server import ReflectorServer
+from autosync.relay.reflector.server import Limits, ReflectorServer
 from autosync.relay.transports.base import Subscription
 from autosync.relay.transports.reflector import pause
+from autosync.relay.transports.sealing import Sealer
 from tests.relay.reflector.clients import plain
+from tests.support.server import free_port
 from tests.support.wait import eventually
 
 from .reflectors import COMMIT, ID, OTHER, announcement, running, transport
@@ -155,3 +159,144 @@ def test_a_secret_that_can_be_guessed_is_refused(secret):
 def test_pauses_grow_to_a_limit_and_are_never_all_alike():
     assert [pause(n, 30.0, 1.0) for n in (0, 1, 2, 3, 4, 5, 6, 1000)] == [1, 2, 4, 8, 16, 30, 30, 30]
     assert pause(1000, 30.0, 0.0) == 15
+
+
+def sealed(secret: Path, age: float, commit: str = OTHER, machine: str = "desktop") -> tuple[str, str]:
+    """Channel and message of a machine that has the secret, sealed ``age`` seconds ago."""
+    sealer = Sealer(read_secret(secret))
+    channel = sealer.channel(ID)
+    text = f"1 pushed {commit} 00000000 refs/heads/main {machine}".encode()
+    return channel.decode(), sealer.seal(channel, text, time.time() - age).decode()
+
+
+def test_a_sealed_message_is_believed_once(secret):
+    async def body():
+        async with ReflectorServer(port=0) as server, plain(server.port) as stranger:
+            made = transport(server.port, **{"secret-file": secret})
+            async with running(made) as recorder:
+                channel, message = sealed(secret, 0)
+                stranger.send(*[f"announce {channel} {message}"] * 3)
+                await stranger.lines()
+                await made.flush()
+                assert recorder.announcements == [announcement(OTHER, machine="desktop")]
+                assert (recorder.looks, made.dropped) == ([], 2)
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(("age", "words"), [(3600, "60 minutes old"), (-7200, "120 minutes ahead")])
+def test_a_wrong_clock_is_reported_until_it_is_right(secret, age, words):
+    async def body():
+        async with ReflectorServer(port=0) as server, plain(server.port) as other:
+            made = transport(server.port, **{"secret-file": secret})
+            async with running(made) as recorder:
+                for offset in (0, age):
+                    other.send("announce {} {}".format(*sealed(secret, offset)))
+                await other.lines()
+                await made.flush()
+                assert len(recorder.announcements) == 1
+                assert (made.dropped, made.health.state) == (1, "online")
+                assert "desktop" in made.health.error
+                assert words in made.health.error
+                assert "timedatectl" in made.health.remedy
+                other.send("announce {} {}".format(*sealed(secret, 30)))
+                await other.lines()
+                await made.flush()
+                assert len(recorder.announcements) == 2
+                assert made.health.error is None
+
+    asyncio.run(body())
+
+
+def test_an_old_last_word_is_a_hint_and_a_new_one_is_heard(secret):
+    async def body():
+        for age, looks, heard in ((3600, [ID], []), (5, [], [announcement(OTHER, machine="desktop")])):
+            async with ReflectorServer(port=0) as server, plain(server.port) as other:
+                other.send("announce {} {}".format(*sealed(secret, age)))
+                await other.lines()
+                made = transport(server.port, **{"secret-file": secret})
+                async with running(made) as recorder:
+                    await made.flush()
+                    assert (recorder.looks, recorder.announcements) == (looks, heard)
+                    assert (made.dropped, made.health.error) == (0, None)
+
+    asyncio.run(body())
+
+
+def test_a_last_word_that_was_heard_before_is_nothing(secret):
+    async def body():
+        made = transport(free_port(), **{"secret-file": secret})
+        channel, message = sealed(secret, 5)
+        async with running(made, online=False) as recorder:
+            for _ in range(2):
+                async with ReflectorServer(port=made._endpoint.port) as server, plain(server.port) as other:
+                    other.send(f"announce {channel} {message}")
+                    await other.lines()
+                    await eventually(lambda: made.health.state == "online", "it is connected")
+                    await made.flush()
+                await eventually(lambda: made.health.state == "offline", "the server is gone")
+            assert len(recorder.announcements) == 1
+            assert (recorder.looks, made.dropped) == ([], 0)
+
+    asyncio.run(body())
+
+
+def test_a_message_moved_to_another_channel_is_dropped(secret):
+    async def body():
+        async with ReflectorServer(port=0) as server, plain(server.port) as stranger:
+            made = transport(server.port, **{"secret-file": secret})
+            made.subscribe([Subscription(ID), Subscription("notes")])
+            async with running(made) as recorder:
+                _, message = sealed(secret, 0)
+                other = Sealer(read_secret(secret)).channel("notes").decode()
+                stranger.send(f"announce {other} {message}")
+                await stranger.lines()
+                await made.flush()
+                assert (recorder.announcements, made.dropped) == ([], 1)
+
+    asyncio.run(body())
+
+
+def test_many_own_words_do_not_use_up_what_is_listened_to():
+    async def body():
+        async with ReflectorServer(port=0, limits=Limits(rate=1e9, burst=1e9)) as server:
+            made, other = transport(server.port), transport(server.port, "desktop")
+            async with running(made) as recorder, running(other):
+                for n in range(500):
+                    made.announce(announcement(f"{n:040x}"))
+                await made.flush()
+                other.announce(announcement(OTHER, machine="desktop"))
+                await eventually(lambda: recorder.announcements, "the other is heard")
+                assert (recorder.looks, made.dropped) == ([], 0)
+
+    asyncio.run(body())
+
+
+def test_other_machines_that_are_remembered_are_bounded():
+    async def body():
+        async with ReflectorServer(port=0) as server, plain(server.port) as stranger:
+            made = transport(server.port)
+            made.subscribe([Subscription(f"id{n}") for n in range(10)])
+            async with running(made):
+                for n in range(200):
+                    stranger.send(f"announce id{n % 10} 1 pushed {COMMIT} 00000000 refs/heads/main machine{n}")
+                await stranger.lines()
+                await made.flush()
+                names = [peer.name for peer in made.peers()]
+                assert len(names) <= 64
+                assert "machine199" in names
+
+    asyncio.run(body())
+
+
+def test_a_thousand_repositories_are_subscribed_at_once():
+    async def body():
+        async with ReflectorServer(port=0) as server, plain(server.port) as other:
+            made = transport(server.port)
+            made.subscribe([Subscription(f"id{n}") for n in range(1000)])
+            async with running(made) as recorder:
+                other.send(f"announce id999 1 pushed {COMMIT} 00000000 refs/heads/main desktop")
+                await eventually(lambda: recorder.announcements, "the last one is heard")
+                assert server.counters.throttled == 0
+
+    asyncio.run(body())

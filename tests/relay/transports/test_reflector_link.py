@@ -118,10 +118,9 @@ def test_a_full_reflector_takes_us_when_there_is_room():
     async def body():
         async with ReflectorServer(port=0, limits=Limits(connections=1)) as server:
             made = transport(server.port)
-            async with plain(server.port):
-                async with running(made, online=False):
-                    await eventually(lambda: made.health.error, "there is no room")
-                    assert "no room" in made.health.error
+            async with plain(server.port), running(made, online=False):
+                await eventually(lambda: made.health.error, "there is no room")
+                assert "no room" in made.health.error
             async with running(made):
                 pass
 
@@ -320,9 +319,8 @@ def test_stopping_while_the_server_does_not_end_the_connection(tmp_path, authori
         )
         port = listener.sockets[0].getsockname()[1]
         made = transport(port, url=f"tls://127.0.0.1:{port}", **{"ca-file": authority.file})
-        async with listener:
-            async with running(made):
-                pass
+        async with listener, running(made):
+            pass
 
     asyncio.run(body())
 

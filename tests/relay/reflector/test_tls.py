@@ -1,0 +1,103 @@
+"""The reflector behind TLS, and what strangers do at its door."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+import pytest
+
+from autosync.relay.reflector.server import Limits, ReflectorServer
+from tests.support.certificates import Authority
+from tests.support.wait import eventually
+
+from .clients import plain
+
+
+@pytest.fixture
+def contexts(tmp_path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    authority = Authority(tmp_path / "authority")
+    authority.issue(tmp_path / "cert.pem", tmp_path / "key.pem", "127.0.0.1")
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    return server, ssl.create_default_context(cafile=authority.file)
+
+
+def test_lines_go_both_ways(contexts):
+    async def body():
+        ours, theirs = contexts
+        async with (
+            ReflectorServer(port=0, tls=ours) as server,
+            plain(server.port, ssl=theirs) as one,
+            plain(server.port, ssl=theirs) as two,
+        ):
+            one.send("subscribe x")
+            assert await one.lines() == []
+            two.send("announce x " + "y" * 900)
+            assert await one.line() == "x!" + "y" * 900
+
+    asyncio.run(body())
+
+
+def test_throttling_and_slow_readers_are_the_same_behind_tls(contexts):
+    async def body():
+        ours, theirs = contexts
+        limits = Limits(rate=1000.0, burst=50.0, queue=16_384)
+        async with ReflectorServer(port=0, tls=ours, limits=limits) as server, plain(server.port, ssl=theirs) as one:
+            one.send("subscribe x", *(f"announce x {n}" for n in range(20)))
+            assert await one.lines() == [f"x!{n}" for n in range(20)]
+            assert server.counters.throttled
+        limits = Limits(rate=1e9, burst=1e9)
+        async with (
+            ReflectorServer(port=0, tls=ours, limits=limits) as server,
+            plain(server.port, ssl=theirs) as slow,
+            plain(server.port, ssl=theirs) as good,
+        ):
+            slow.send("subscribe x")
+            await slow.lines()
+            slow.writer.transport.pause_reading()
+            for _ in range(500):
+                good.send(*["announce x " + "y" * 1000] * 50)
+                assert await good.lines() == []
+                if server.counters.slow:
+                    break
+            assert server.counters.slow == 1
+
+    asyncio.run(body())
+
+
+def test_a_stranger_without_tls_gets_nothing_and_costs_nothing(contexts):
+    async def body():
+        async with ReflectorServer(port=0, tls=contexts[0]) as server, plain(server.port, greeted=False) as stranger:
+            stranger.send("subscribe x", "announce x y")
+            assert await stranger.ended()
+            await eventually(lambda: not server.connections, "it is forgotten")
+            assert (server.hub.subscriptions, server.counters.announcements) == (0, 0)
+
+    asyncio.run(body())
+
+
+def test_one_that_never_ends_its_handshake_takes_a_place_only_for_a_while(contexts):
+    async def body():
+        ours, theirs = contexts
+        async with (
+            ReflectorServer(port=0, tls=ours, limits=Limits(connections=1)) as server,
+            plain(server.port, greeted=False),
+        ):
+            await eventually(lambda: server.connections == 1, "it has a place")
+            with pytest.raises((ConnectionError, ssl.SSLError)):
+                await asyncio.open_connection("127.0.0.1", server.port, ssl=theirs)
+            assert server.counters.refused == 1
+
+    asyncio.run(body())
+
+
+def test_stopping_in_the_middle_of_a_handshake(contexts):
+    async def body():
+        async with ReflectorServer(port=0, tls=contexts[0]) as server:
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            await eventually(lambda: server.connections == 1, "it has a place")
+        writer.transport.abort()
+        assert not server.connections
+
+    asyncio.run(body())
