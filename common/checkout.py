@@ -38,11 +38,16 @@ class Busy(Exception):
     """Recovery has to wait: git is at work in the repository."""
 
 
+def journal_path(repository: Repository) -> Path:
+    """The file that exists while a move is under way."""
+    return repository.tree_dir / _JOURNAL
+
+
 def journal(repository: Repository) -> Journal | None:
     """The journal of a move that is under way or was killed. A damaged one counts as none: it was never
     complete, so the move had not begun."""
     try:
-        fields = json.loads((repository.tree_dir / _JOURNAL).read_bytes())
+        fields = json.loads(journal_path(repository).read_bytes())
         before, after = fields["before"], fields["after"]
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
         return None
@@ -56,13 +61,13 @@ def journal(repository: Repository) -> Journal | None:
 def begin(repository: Repository, before: str | None, after: str) -> None:
     """Write the journal. To be called with the repository's lock held. Raises OSError."""
     data = json.dumps({"before": before, "after": after}).encode()
-    atomic.write(repository.tree_dir / _JOURNAL, data)
+    atomic.write(journal_path(repository), data)
 
 
 def end(repository: Repository) -> None:
     """Remove the journal: git ended by itself, with the move done or refused."""
     with contextlib.suppress(FileNotFoundError):
-        (repository.tree_dir / _JOURNAL).unlink()
+        journal_path(repository).unlink()
 
 
 def recover(repository: Repository, lock: int) -> None:

@@ -1,0 +1,104 @@
+"""What a killed commit leaves behind, and how it is finished or dropped.
+
+The real index is replaced under git's own `index.lock`, which is a hard link to the new index. Its
+identity is written down before it is made, so that after a kill it is known for ours: with HEAD at
+the new commit the lock becomes the index, otherwise it goes. Whoever calls holds the repository's lock, which
+git children of the killed process would still hold.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from autosync.common.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One commit on its way: the commit, and device and inode of the new index."""
+
+    commit: str
+    device: int
+    inode: int
+
+
+def journal_path(repository: Repository) -> Path:
+    return repository.tree_dir / "commit"
+
+
+def private_index(repository: Repository) -> Path:
+    """Where the index of the next commit is made."""
+    return repository.tree_dir / "index"
+
+
+def second_index(repository: Repository) -> Path:
+    """Where the person's index is brought up to date when it holds more than HEAD."""
+    return repository.tree_dir / "index.staged"
+
+
+def take_lock(repository: Repository, new_index: Path, commit: str) -> None:
+    """Make ``new_index`` git's `index.lock`, and write down that it is ours. Raises FileExistsError when git
+    has the lock, or OSError."""
+    found = new_index.stat()
+    entry = Entry(commit, found.st_dev, found.st_ino)
+    journal_path(repository).write_text(json.dumps(asdict(entry)))
+    lock = repository.git_dir / "index.lock"
+    try:
+        os.link(new_index, lock)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV):
+            raise
+        _lock_without_links(repository, new_index, lock, commit)
+
+
+def _lock_without_links(repository: Repository, new_index: Path, lock: Path, commit: str) -> None:
+    """The same on a file system without hard links (FAT, some FUSE)."""
+    with lock.open("xb") as target, new_index.open("rb") as source:
+        found = os.fstat(target.fileno())
+        entry = Entry(commit, found.st_dev, found.st_ino)
+        journal_path(repository).write_text(json.dumps(asdict(entry)))
+        shutil.copyfileobj(source, target, 1 << 20)
+
+
+def drop_lock(repository: Repository) -> None:
+    """Give git's lock back, with the index as it was."""
+    (repository.git_dir / "index.lock").unlink()
+    clear(repository)
+
+
+def finish(repository: Repository) -> None:
+    """Let the lock become the index."""
+    (repository.git_dir / "index.lock").replace(repository.git_dir / "index")
+    clear(repository)
+
+
+def clear(repository: Repository) -> None:
+    """Remove what a commit, or a killed one, left in our own folder."""
+    for index in (private_index(repository), second_index(repository)):
+        index.unlink(missing_ok=True)
+        index.with_name(index.name + ".lock").unlink(missing_ok=True)
+    journal_path(repository).unlink(missing_ok=True)
+
+
+def recover(repository: Repository, head: str | None) -> str | None:
+    """After a kill: finish or drop the commit on its way; ``head`` is the commit of HEAD now. Returns a
+    sentence about what was done, None when there was nothing of ours at git's lock."""
+    try:
+        entry = Entry(**json.loads(journal_path(repository).read_text()))
+        found = (repository.git_dir / "index.lock").lstat()
+    except (OSError, ValueError, TypeError):
+        clear(repository)
+        return None
+    if (found.st_dev, found.st_ino) != (entry.device, entry.inode):
+        clear(repository)
+        return None
+    if head == entry.commit:
+        finish(repository)
+        return f"finished commit {entry.commit[:12]}, which was interrupted"
+    drop_lock(repository)
+    return f"dropped commit {entry.commit[:12]}, which was interrupted; its changes are found anew"

@@ -1,0 +1,87 @@
+"""Which single files are held back: too large, or looking like a secret."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import dataclass
+
+from .patterns import Patterns
+
+#: What is held back by its name; `quarantine` in the configuration replaces the list.
+SECRET_NAMES = (
+    ".env",
+    ".env.local",
+    ".env.*.local",
+    ".netrc",
+    "_netrc",
+    ".pgpass",
+    ".my.cnf",
+    ".git-credentials",
+    ".htpasswd",
+    "id_rsa",
+    "id_dsa",
+    "id_ecdsa",
+    "id_ecdsa_sk",
+    "id_ed25519",
+    "id_ed25519_sk",
+    "*.jks",
+    "*.keystore",
+    "*.p12",
+    "*.pfx",
+    "*.ppk",
+    "*.kdb",
+    "*.kdbx",
+)
+#: So many bytes of a file are looked at.
+HEAD = 8192
+
+# A marker alone is often documentation or a test; a marker with what follows it in a real key is not.
+_SECRET_CONTENT = re.compile(
+    rb"^-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----\r?\n(?:[A-Za-z-]+:[^\n]*\n|\r?\n)*[A-Za-z0-9+/=]{16,}\r?$"
+    rb"|^PuTTY-User-Key-File-\d+:"
+    rb"|^AGE-SECRET-KEY-1[A-Z0-9]{20,}",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Why a path is held back, and what lets it pass. ``tried_again``: without anybody's doing."""
+
+    reason: str
+    remedy: str
+    tried_again: bool = False
+
+
+def is_secret(head: bytes) -> bool:
+    """Whether the first `HEAD` bytes of a file look like a private key."""
+    return _SECRET_CONTENT.search(head) is not None
+
+
+def release_command(path: bytes) -> str:
+    """The command that lets ``path`` pass, for good."""
+    name = os.fsdecode(path).encode(errors="backslashreplace").decode()
+    return f"to let it pass: git config --add autosync.allow {shlex.quote('/' + name)}"
+
+
+def judge(path: bytes, size: int, limit: int, names: Patterns) -> Held | None:
+    """What name and size (bytes; ``limit`` 0: any) say. The content is asked of `is_secret`."""
+    if limit and size > limit:
+        return Held(
+            f"{_megabytes(size)} is more than max-file-size ({_megabytes(limit)})",
+            f"{release_command(path)}, or raise max-file-size",
+        )
+    if names.match(path):
+        return Held("it looks like a secret by its name", release_command(path))
+    return None
+
+
+def secret(path: bytes) -> Held:
+    """The verdict on a path whose content is one."""
+    return Held("it holds a private key", release_command(path))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.3g} MB" if size >= 1e6 else f"{size} bytes"

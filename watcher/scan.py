@@ -1,0 +1,46 @@
+"""What differs from the index, asked of git: at start, after lost events, for large batches and the safety scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from autosync.common.git import Git
+
+#: Seconds a scan may take.
+LIMIT = 3600.0
+
+
+async def changed(git: Git) -> set[bytes]:
+    """Every path that is modified, deleted or untracked (and not ignored by git). Raises GitError.
+
+    `ls-files` and not `status`: it does not compare the index with HEAD, which is not asked here.
+    """
+    found = await git.call("ls-files", "-z", "--others", "--modified", "--deleted", "--exclude-standard", limit=LIMIT)
+    # an untracked repository is listed with a trailing slash, a changed submodule as its folder: neither is ours
+    return {path for path in found.stdout.split(b"\0") if path and not path.endswith(b"/")}
+
+
+async def tracked_folders(git: Git) -> set[bytes]:
+    """The folders that hold tracked files, at any depth. Raises GitError."""
+    found = await git.call("ls-files", "-z", limit=LIMIT)
+    return folders_of(found.stdout.split(b"\0"))
+
+
+async def tracked_but_ignored(git: Git) -> set[bytes]:
+    """Tracked files that ignore rules match: they are watched and committed all the same. Raises GitError."""
+    found = await git.call("ls-files", "-z", "--cached", "--ignored", "--exclude-standard", limit=LIMIT)
+    return {path for path in found.stdout.split(b"\0") if path}
+
+
+def folders_of(paths: Iterable[bytes]) -> set[bytes]:
+    """All folders above the paths, without the root."""
+    folders: set[bytes] = set()
+    for path in paths:
+        end = path.rfind(b"/")
+        while end > 0:
+            folder = path[:end]
+            if folder in folders:
+                break
+            folders.add(folder)
+            end = folder.rfind(b"/")
+    return folders

@@ -1,0 +1,171 @@
+"""All repositories in one process: workers come and go with the configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from autosync.common import inotify
+from autosync.common.config import Repo, load
+from autosync.common.control import ControlServer
+from autosync.common.errors import Problem
+from autosync.common.inotify import Inotify
+from autosync.common.instance import Instance
+from autosync.common.operations import OperationLog
+from autosync.common.version import version
+
+from .commit import Identity
+from .worker import Service, Worker
+
+_log = logging.getLogger(__name__)
+
+
+class Watcher:
+    """The watcher of one instance."""
+
+    def __init__(self, instance: Instance) -> None:
+        """Reads the configuration. Raises Problem."""
+        self._instance = instance
+        self._started = time.time()
+        config, self._repos = load(instance.config)
+        self._service = Service(Identity(config.name, user_name()), OperationLog(instance.operations))
+        self._workers: dict[Path, tuple[Worker, asyncio.Task[None]]] = {}
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        handlers = {
+            "status": self._status,
+            "look": self._look,
+            "reload": self._reload_command,
+            "commit": self._commit,
+            "confirm-deletions": self._confirm_deletions,
+        }
+        async with ControlServer(self._instance.socket("watcher"), handlers):
+            with self._noticing_configuration():
+                try:
+                    self._apply(self._repos)
+                    await asyncio.get_running_loop().create_future()
+                finally:
+                    await self._stop([task for _, task in self._workers.values()])
+
+    def reload(self) -> None:
+        """Read the configuration again; a mistake in it leaves everything as it was."""
+        try:
+            self._read_again()
+        except Problem as problem:
+            _log.error("%s", problem)
+
+    def _read_again(self) -> None:
+        config, repos = load(self._instance.config)
+        identity = Identity(config.name, user_name())
+        renamed = identity != self._service.identity
+        self._service = Service(identity, self._service.operations)
+        self._apply(repos, all_anew=renamed)
+
+    def _apply(self, repos: list[Repo], all_anew: bool = False) -> None:
+        """Start and end workers so that each of ``repos`` has one with its settings."""
+        wanted = {repo.path: repo for repo in repos}
+        for path, (worker, task) in list(self._workers.items()):
+            if all_anew or wanted.get(path) != worker.repo:
+                del self._workers[path]
+                task.cancel()
+        for path, repo in wanted.items():
+            if path not in self._workers:
+                worker = Worker(repo, self._service)
+                self._workers[path] = worker, asyncio.create_task(worker.run(), name=f"watch {path}")
+
+    async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @contextlib.contextmanager
+    def _noticing_configuration(self) -> Iterator[None]:
+        """Reload by itself when the configuration file is replaced or written."""
+        loop = asyncio.get_running_loop()
+        folder, name = os.fsencode(self._instance.config.parent), os.fsencode(self._instance.config.name)
+        try:
+            watches = Inotify()
+        except OSError as error:
+            _log.warning("changes of the configuration are not noticed (%s): send SIGHUP", error.strerror)
+            yield
+            return
+        with contextlib.closing(watches):
+            watches.watch(folder, inotify.CLOSE_WRITE | inotify.MOVED_TO)
+
+            def readable() -> None:
+                if any(event.name == name for event in list(watches.read())):
+                    self.reload()
+
+            loop.add_reader(watches.fileno(), readable)
+            try:
+                yield
+            finally:
+                loop.remove_reader(watches.fileno())
+
+    # -- control commands --------------------------------------------------------------------
+
+    async def _status(self, _request: dict[str, Any], _progress: Callable[[str], None]) -> Any:
+        return {
+            "pid": os.getpid(),
+            "version": version(),
+            "started": self._started,
+            "repositories": [worker.status() for worker, _ in self._workers.values()],
+        }
+
+    async def _look(self, _request: dict[str, Any], _progress: Callable[[str], None]) -> Any:
+        for worker, _ in self._workers.values():
+            worker.look()
+        return {}
+
+    async def _reload_command(self, _request: dict[str, Any], _progress: Callable[[str], None]) -> Any:
+        self._read_again()
+        return {}
+
+    async def _commit(self, request: dict[str, Any], _progress: Callable[[str], None]) -> Any:
+        workers = self._chosen(request)
+        outcomes = await asyncio.gather(*(worker.commit_now() for worker in workers))
+        answers = []
+        for worker, outcome in zip(workers, outcomes, strict=True):
+            status = worker.status()
+            made = outcome.operation if outcome is not None else None
+            answers.append(
+                {"commit": made.after if made is not None else None}
+                | {key: status[key] for key in ("path", "state", "reason", "remedy")}
+            )
+        return {"repositories": answers}
+
+    async def _confirm_deletions(self, request: dict[str, Any], _progress: Callable[[str], None]) -> Any:
+        for worker in self._chosen(request):
+            worker.confirm_deletions()
+        return {}
+
+    def _chosen(self, request: dict[str, Any]) -> list[Worker]:
+        """The workers that a request is about. Raises Problem for a path that is not configured."""
+        paths = request.get("paths")
+        if paths is None:
+            return [worker for worker, _ in self._workers.values()]
+        if not isinstance(paths, list):
+            raise Problem("the request is not understood", "is a newer autosync installed? restart the service")
+        chosen = []
+        for path in paths:
+            found = self._workers.get(Path(os.path.normpath(str(path))))
+            if found is None:
+                raise Problem(f"{path} is not in {self._instance.config}", "name a configured repository")
+            chosen.append(found[0])
+        return chosen
+
+
+def user_name() -> str:
+    """Who runs this, for messages and for commits where git has no identity."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no such user in the data base
+        return f"uid{os.getuid()}"
