@@ -32,8 +32,8 @@ class Identity:
         return (self.id, self._all) != before
 
     def matches(self, repository_id: str) -> bool:
-        """Whether an announcement with this id is meant."""
-        return repository_id in self._all
+        """Whether an announcement with this id is, or may be, meant."""
+        return not self._all or repository_id in self._all
 
     @property
     def names(self) -> frozenset[str]:

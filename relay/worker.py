@@ -32,6 +32,8 @@ from .state import Action, Announce, FastForward, Fetch, Merge, Move, Observed, 
 _log = logging.getLogger(__name__)
 #: Actions in one turn without waiting; a plan that never comes to rest is a bug, and must not spin.
 _MOST_STEPS = 50
+#: Seconds between looks at the remote of a repository in which nothing is committed yet.
+_UNBORN_POLL = 5.0
 
 
 class Herald(Protocol):
@@ -366,7 +368,10 @@ class Worker:
         self.progress = line
 
     def _poll_pause(self) -> float:
-        return self._settings.poll * random.uniform(0.85, 1.15)  # noqa: S311 - spreads machines, hides nothing
+        # without a first commit there is no id by which an announcement could be known
+        unborn = self.seen is not None and not self.seen.bare and self.seen.head is None
+        pause = min(self._settings.poll, _UNBORN_POLL) if unborn else self._settings.poll
+        return pause * random.uniform(0.85, 1.15)  # noqa: S311 - spreads machines, hides nothing
 
     def report(self) -> dict[str, Any]:
         """What `status` shows, as in docs/protocol.md."""

@@ -48,6 +48,8 @@ _SAID_MOST = 256
 _SENDERS = 256
 # Seconds that `flush` waits at most.
 _FLUSH = 5.0
+# Seconds that it waits for machines of peers.
+_MEETING = 1.0
 # Seconds between two glances at the files that a failed login may need to have corrected.
 _GLANCE = 2.0
 
@@ -111,6 +113,7 @@ class XmppTransport:
     async def run(self, listener: Listener) -> None:
         self._listener = listener
         pauses = Backoff(random.random)
+        self._attempting = True
         self._become("connecting")
         try:
             # importing takes a quarter of a second, in which others go on
@@ -129,6 +132,7 @@ class XmppTransport:
                 await self._rest(pauses.pause(trouble.kind), trouble.kind)
         finally:
             self._listener = None
+            self._settle()
             self._become("offline")
 
     def announce(self, announcement: Announcement) -> None:
@@ -152,8 +156,17 @@ class XmppTransport:
                 while self._connection is None and self._attempting:
                     self._changed.clear()
                     await self._changed.wait()
+                await self._met()
                 if self._connection is not None:
                     await self._connection.pong(_FLUSH)
+
+    async def _met(self) -> None:
+        """Machines of peers answer our greeting, if there are any; a moment is allowed for that."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_MEETING):
+                while self._connection is not None and self._audience.unmet():
+                    self._changed.clear()
+                    await self._changed.wait()
 
     # the connection ---------------------------------------------------------------------------------
 
@@ -183,9 +196,12 @@ class XmppTransport:
         except Trouble as error:
             return error
         finally:
-            self._attempting = False
-            self._changed.set()
+            self._settle()
         return trouble
+
+    def _settle(self) -> None:
+        self._attempting = False
+        self._changed.set()
 
     async def _session(self, connection: Connection, listener: Listener) -> Trouble:
         self._connection = connection
@@ -203,6 +219,7 @@ class XmppTransport:
         finally:
             self._connection = None
             self._audience.end()
+            self._changed.set()
 
     async def _watch(self, connection: Connection) -> Trouble:
         """Until the connection is lost, or the server falls silent."""
@@ -300,6 +317,7 @@ class XmppTransport:
             self._greet(presence.sender)
         if self._audience.needs_own_copy(presence.sender):
             self._tell([presence.sender], self._recent())
+        self._changed.set()
 
     def _on_message(self, stanza: ET.Element, sender: str) -> None:
         assert self._listener is not None

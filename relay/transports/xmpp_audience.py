@@ -75,6 +75,11 @@ class Audience:
             contact.name = machine
             contact.heard = now
 
+    def unmet(self) -> list[str]:
+        """Peers of whom nobody has shown up."""
+        present = {bare(address) for address in self._contacts}
+        return [peer for peer in self.peers if peer not in present]
+
     def is_machine(self, address: str) -> bool:
         """Whether an autosync machine is there, by its own word."""
         contact = self._contacts.get(address)

@@ -243,6 +243,8 @@ class Connection(ClientXMPP):
         self._fail(login_refused(bare(self._jid), self._refused) if self._refused else no_mechanism())
 
     def _on_disconnected(self, reason: object) -> None:
+        if isinstance(reason, ssl.SSLError):
+            self._fail(unreachable(str(self._place), reason))
         when = "" if self._online.done() else " during the login"
         detail = f" ({reason})" if isinstance(reason, OSError) else ""
         self._fail(Trouble(f"the XMPP server closed the connection{when}{detail}"))

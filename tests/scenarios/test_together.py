@@ -252,4 +252,3 @@ def test_a_broken_repository_does_not_stop_another(tmp_path, request):
         for name in broken:
             assert shown[name]["state"] != "in sync", shown[name]
             assert shown[name]["remedy"], shown[name]
-

@@ -1,0 +1,188 @@
+"""Each switch alone, and switching on again without a new change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.git import git
+from tests.support.machines import Fleet, Machine
+from tests.support.wait import until
+
+
+@pytest.fixture
+def pair(tmp_path) -> Iterator[tuple[Fleet, Machine, Machine]]:
+    """Two machines that hear each other over a reflector, at a first commit."""
+    with Fleet(tmp_path) as fleet:
+        text = f'[reflector]\nurl = "tcp://127.0.0.1:{fleet.reflector()}"\n'
+        a, b = fleet.add("a", sections=text), fleet.add("b", sections=text)
+        for machine in (a, b):
+            machine.start()
+            machine.online("reflector")
+        a.write("first.txt", "first\n")
+        until(lambda: b.read("first.txt") == "first\n", "the first file")
+        fleet.same()
+        yield fleet, a, b
+
+
+def central_head(fleet: Fleet) -> str:
+    return git(fleet.central, "rev-parse", "main")
+
+
+def state(machine: Machine) -> str:
+    return machine.relay_status()["repositories"][0]["state"]
+
+
+def rests(machine: Machine) -> None:
+    """Let the relay look at everything there is, and wait until it has."""
+    machine.run("autosync", "sync", check=False)
+
+
+def test_watcher_off_only_commits_by_hand_travel(pair):
+    _, a, b = pair
+    a.stop("watcher")
+    a.write("not-committed.txt", "x\n")
+    a.commit("committed.txt", "1\n")
+    until(lambda: b.read("committed.txt") == "1\n", "the commit by hand")
+    assert b.read("not-committed.txt") is None
+    a.start("watcher")
+    until(lambda: b.read("not-committed.txt") == "x\n", "what was written meanwhile")
+
+
+def test_relay_off_commits_stay_local(pair):
+    fleet, a, b = pair
+    a.stop("relay")
+    before = central_head(fleet)
+    a.write("local.txt", "1\n")
+    until(lambda: a.clean() and a.head != before, "the commit")
+    assert central_head(fleet) == before
+    a.start("relay")
+    until(lambda: b.read("local.txt") == "1\n", "what was committed meanwhile")
+
+
+def reconfigure(machine: Machine, *changes: str) -> None:
+    """Change settings; the services notice by themselves."""
+    base = [
+        line for line in machine.settings.splitlines() if line.split(" ")[0] not in {c.split(" ")[0] for c in changes}
+    ]
+    machine.configure(settings="\n".join([*base, *changes]))
+
+
+def test_push_manual(pair):
+    fleet, a, b = pair
+    before = central_head(fleet)
+    reconfigure(a, 'push = "manual"')
+    until(lambda: state(a) == "in sync", "the relay to read it")
+    a.write("f.txt", "1\n")
+    until(lambda: state(a) == "ahead", "the relay to see the commit")
+    assert central_head(fleet) == before
+    (shown,) = a.status()["repositories"]
+    assert shown["ahead"] == 1
+    assert "push" in shown["remedy"]
+    reconfigure(a, 'push = "auto"')
+    until(lambda: b.read("f.txt") == "1\n", "the push after the switch")
+
+
+def test_pull_notify(pair):
+    _, a, b = pair
+    reconfigure(b, 'pull = "notify"')
+    a.write("f.txt", "1\n")
+    until(lambda: state(b) == "behind", "b to know of it")
+    assert b.read("f.txt") is None
+    assert b.status()["repositories"][0]["behind"] == 1
+    reconfigure(b, 'pull = "auto"')
+    until(lambda: b.read("f.txt") == "1\n", "the pull after the switch")
+
+
+def test_pull_never(pair):
+    fleet, a, b = pair
+    reconfigure(b, 'pull = "never"')
+    rests(b)
+    head = b.head
+    a.write("f.txt", "1\n")
+    until(lambda: central_head(fleet) != head, "a's push")
+    rests(b)
+    assert b.head == head
+    assert b.read("f.txt") is None
+    reconfigure(b, 'pull = "auto"')
+    until(lambda: b.read("f.txt") == "1\n", "the pull after the switch")
+
+
+def test_watch_false(pair):
+    _, a, b = pair
+    reconfigure(a, "watch = false")
+    until(lambda: a.status()["repositories"][0]["watcher_state"] == "off", "the watcher to read it")
+    a.write("edited.txt", "1\n")
+    a.commit("committed.txt", "1\n")
+    until(lambda: b.read("committed.txt") == "1\n", "the commit by hand")
+    assert b.read("edited.txt") is None
+    reconfigure(a, "watch = true")
+    until(lambda: b.read("edited.txt") == "1\n", "what was written meanwhile")
+
+
+def test_announce_false(pair):
+    fleet, a, b = pair
+    reconfigure(a, "announce = false")
+    rests(a)
+    a.write("f.txt", "1\n")
+    head = until(lambda: a.clean() and central_head(fleet) == a.head and a.head, "a's push")
+    rests(a)
+    assert b.head != head
+    reconfigure(a, "announce = true")
+    rests(b)
+    assert b.read("f.txt") == "1\n"
+
+
+def test_pause_and_resume(pair):
+    fleet, a, b = pair
+    before = central_head(fleet)
+    a.run("autosync", "pause", str(a.repo))
+    a.write("f.txt", "1\n")
+    b.write("from-b.txt", "1\n")
+    until(lambda: central_head(fleet) != before, "b's push")
+    assert a.run("autosync", "sync", check=False).returncode == 1
+    assert a.read("from-b.txt") is None
+    assert not a.clean()
+    a.run("autosync", "resume", str(a.repo))
+    until(lambda: b.read("f.txt") == "1\n" and a.read("from-b.txt") == "1\n", "both after the pause")
+
+
+def test_the_poll_makes_good_what_was_not_announced(tmp_path):
+    with Fleet(tmp_path) as fleet:
+        a, b = fleet.add("a", "poll = 1.0"), fleet.add("b", "poll = 1.0")
+        for machine in (a, b):
+            machine.configure(settings="settle = 0.0\npush-delay = 0.0\npoll = 1.0")
+            machine.start()
+        a.write("f.txt", "1\n")
+        until(lambda: b.read("f.txt") == "1\n", "the poll")
+
+
+def test_a_repository_is_added_and_removed_while_running(pair):
+    fleet, a, _ = pair
+    other = Path(a.folder / "other")
+    git(a.folder, "init", "-q", "--bare", str(fleet.folder / "other.git"))
+    git(a.folder, "clone", "-q", str(fleet.folder / "other.git"), str(other))
+    a.run("autosync-install-hooks", str(other))
+    settings = a.settings
+    a.configure(settings=f'{settings}\n[[repository]]\npath = "{other}"\nsettle = 0.0\npush-delay = 0.0\n')
+    until(lambda: len(a.relay_status()["repositories"]) == 2, "the relay to notice")
+    (other / "f").write_text("1\n")
+    until(lambda: git(fleet.folder / "other.git", "rev-parse", "-q", "--verify", "main", check=False), "the push")
+    a.configure(settings=settings)
+    until(lambda: len(a.relay_status()["repositories"]) == 1, "the relay to notice")
+    a.write("still.txt", "1\n")
+    fleet.same()
+
+
+def test_a_wrong_configuration_changes_nothing_while_running(pair):
+    fleet, a, b = pair
+    right = a.settings
+    a.configure(settings=right + '\nsettel = "x"')
+    until(lambda: a.relay_status()["config_error"], "the relay to notice")
+    a.write("f.txt", "1\n")
+    until(lambda: b.read("f.txt") == "1\n", "work to go on")
+    a.configure(settings=right)
+    until(lambda: not a.relay_status()["config_error"], "the relay to notice")
+    fleet.same()
