@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,8 @@ async def _once(instance: Instance, repo: Repo) -> dict[str, Any]:
     """What the relay would do, done here. One repository's trouble does not keep the next from its turn."""
     from autosync.relay import once
 
+    # its warnings are in the report, too
+    logging.getLogger("autosync").addHandler(logging.NullHandler())
     try:
         report = await once.run(instance, repo.path)
     except Problem as problem:

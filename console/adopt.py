@@ -1,0 +1,193 @@
+"""Making, cloning or adopting the repository that `autosync init` is given."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from autosync.common.errors import Problem
+from autosync.common.git import NETWORK_LIMIT, Git, GitError, split
+from autosync.common.reader import Unreadable
+from autosync.common.repository import Repository
+
+#: The branch of a repository that is made here.
+BRANCH = "main"
+#: The remote's name, as `git clone` has it.
+REMOTE = "origin"
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The repository, and what was done to have it, in short sentences."""
+
+    repository: Repository
+    done: tuple[str, ...]
+
+
+def adopt(path: Path, remote: str | None, progress: Callable[[str], None]) -> Adopted:
+    """Have a repository at ``path`` (absolute) with ``remote`` for its upstream, if given.
+
+    Clones where there is nothing yet and the remote has commits, makes one where there is none, and leaves an
+    existing one as it is but for the remote. Raises Problem; nothing that was there before is ever changed then.
+    """
+    if remote is not None:
+        remote = _absolute_remote(remote)
+    if _is_repository(path):
+        repository = Repository.open(path)
+        done = [f"adopted the {'bare ' if repository.bare else ''}repository"]
+    elif _is_empty(path):
+        return _begin(path, remote, progress)
+    else:
+        _refuse_inside_another(path)
+        if remote is not None and _heads(path.parent, remote):
+            raise Problem(
+                f"{path} has files and {remote} has commits: joined, they would be two unrelated histories",
+                f"move {path} aside, run this again, and move what you want to keep into the clone",
+            )
+        repository, done = _make(path), [f"made a repository, on the branch {BRANCH}"]
+    if remote is not None:
+        done += _set_upstream(repository, remote)
+    return Adopted(repository, tuple(done))
+
+
+def _begin(path: Path, remote: str | None, progress: Callable[[str], None]) -> Adopted:
+    heads = _heads(_existing(path), remote) if remote is not None else []
+    if remote is None or not heads:
+        repository, done = _make(path), [f"made a repository, on the branch {BRANCH}"]
+        if remote is not None:
+            done += _set_upstream(repository, remote)
+        return Adopted(repository, tuple(done))
+    git = Git(_existing(path))
+    try:
+        asyncio.run(git.call("clone", "--progress", "--", remote, str(path), limit=NETWORK_LIMIT, progress=progress))
+    except GitError as error:
+        raise Problem(f"cannot clone {remote} ({_said(error)})", f"see that this works: git clone {remote}") from error
+    repository = Repository.open(path)
+    if repository.reader().head().commit is None:
+        # the remote's HEAD names a branch that it does not have, as that of a new bare repository may
+        repository.git.run("switch", "--quiet", BRANCH if BRANCH in heads else heads[0])
+    return Adopted(repository, (f"cloned {remote}",))
+
+
+def _make(path: Path) -> Repository:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        Git(path).run("init", "--quiet", "-b", BRANCH)
+    except OSError as error:
+        raise Problem(f"cannot make {path} ({error.strerror})", "choose a folder that you may write to") from error
+    except GitError as error:
+        raise Problem(f"cannot make a repository of {path} ({_said(error)})", "choose another folder") from error
+    return Repository.open(path)
+
+
+def _set_upstream(repository: Repository, remote: str) -> list[str]:
+    """Let the checked-out branch follow ``remote``, leaving alone what is set already."""
+    git = repository.git
+    reader = repository.reader()
+    done = []
+    configured = reader.config(f"remote.{REMOTE}.url")
+    if configured is None:
+        git.run("remote", "add", "--", REMOTE, remote)
+        done.append(f"set {remote} as its remote {REMOTE}")
+    elif configured != remote:
+        raise Problem(
+            f"the remote {REMOTE} of {repository.path} is {configured} already",
+            f"if {remote} is right: git -C {repository.path} remote set-url {REMOTE} {remote}",
+        )
+    try:
+        branch = reader.head().branch
+    except Unreadable as error:
+        raise Problem(f"{repository.path} cannot be read ({error})", f"git -C {repository.path} fsck") from error
+    if repository.bare or branch is None or reader.upstream(branch) is not None:
+        return done
+    short = branch.removeprefix("refs/heads/")
+    git.run("config", f"branch.{short}.remote", REMOTE)
+    git.run("config", f"branch.{short}.merge", branch)
+    return [*done, f"set {REMOTE}/{short} as the upstream of {short}"]
+
+
+def _heads(where: Path, remote: str) -> list[str]:
+    """The remote's branches. Raises Problem when it cannot be asked."""
+    try:
+        listed = Git(where).run("ls-remote", "--heads", "--", remote, limit=60.0).text
+    except GitError as error:
+        raise Problem(
+            f"{remote} does not answer as a git repository ({_said(error)})",
+            f"see that this works without a password prompt: git ls-remote {remote}",
+        ) from error
+    return [line.partition("\t")[2].removeprefix("refs/heads/") for line in listed.splitlines()]
+
+
+def _is_repository(path: Path) -> bool:
+    if (path / ".git").exists():
+        return True
+    # a bare one: git's own sign (gitrepository-layout(5))
+    return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is None
+    except FileNotFoundError:
+        return True
+    except NotADirectoryError:
+        raise Problem(f"{path} is a file", "name a folder") from None
+    except OSError as error:
+        raise Problem(f"cannot read {path} ({error.strerror})", "choose a folder that you may read") from error
+
+
+def _refuse_inside_another(path: Path) -> None:
+    """A folder whose files another repository keeps already is none to make a repository of."""
+    found = Git(path).run("ls-files", "-z", "--", ".", check=False)
+    if found.code == 0 and found.stdout:
+        top = Git(path).run("rev-parse", "--show-toplevel").text
+        raise Problem(f"the files in {path} belong to the repository {top} already", f"autosync init {top}")
+
+
+def _absolute_remote(remote: str) -> str:
+    """A path as remote counts from where the person is, as with `git clone`."""
+    local = Path(remote).expanduser()
+    return str(local.absolute()) if local.is_dir() else remote
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder above ``path`` that is there."""
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def _said(error: GitError) -> str:
+    lines = [line.strip() for line in error.message.splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(("fatal:", "ssh:"))] or lines
+    return telling[0].removeprefix("fatal: ") if telling else f"exit code {error.code}"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the watcher will commit first: how many files, how many bytes, and in which folders most of them are."""
+
+    files: int
+    size: int
+    folders: tuple[tuple[str, int], ...]
+
+
+def first_load(repository: Repository) -> Load:
+    """What is not committed yet. A bare repository has nothing to commit."""
+    if repository.work_tree is None:
+        return Load(0, 0, ())
+    git = repository.git
+    paths = split(git.run("ls-files", "-z", "--others", "--modified", "--exclude-standard", "--deduplicate").stdout)
+    folders: Counter[str] = Counter()
+    total = 0
+    for name in paths:
+        head, slash, _ = name.partition("/")
+        folders[head + "/" if slash else "."] += 1
+        try:
+            total += (repository.work_tree / name).lstat().st_size
+        except OSError:
+            continue  # gone since
+    return Load(len(paths), total, tuple(folders.most_common(5)))

@@ -1,0 +1,101 @@
+"""Adding a `[[repository]]` to the configuration file: as text, so that what the person wrote stays as it is."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from autosync.common import atomic, config, locks
+from autosync.common.config import Repo
+from autosync.common.config.sample import sample
+from autosync.common.errors import Problem
+from autosync.common.instance import Instance
+
+#: Seconds to wait for another command that adds an entry at this moment.
+_LOCK_WAIT = 5.0
+
+
+def find(repos: list[Repo], path: Path) -> Repo | None:
+    """The repository that ``path`` is, under whatever name the configuration has it."""
+    return next((repo for repo in repos if repo.path == path or repo.path.resolve() == path.resolve()), None)
+
+
+def ensure_file(instance: Instance) -> bool:
+    """Make the configuration file from the sample when there is none; returns whether it was made. Raises Problem."""
+    if instance.config.exists():
+        return False
+    _write(instance.config, sample())
+    return True
+
+
+def add(instance: Instance, path: Path) -> bool:
+    """Have the repository at ``path`` (absolute) in the configuration; returns whether it was added.
+
+    The file is made from the sample when there is none. It is replaced only by one that is valid, and
+    never gets the same repository twice. Raises Problem.
+    """
+    try:
+        with locks.locked(instance.lock("config"), _LOCK_WAIT):
+            return _add(instance, path)
+    except locks.Held as held:
+        raise Problem(f"another command is changing {instance.config} ({held})", "try again") from None
+
+
+def _add(instance: Instance, path: Path) -> bool:
+    ensure_file(instance)
+    _, repos = config.load(instance.config)
+    if find(repos, path) is not None:
+        return False
+    text = instance.config.read_text(encoding="utf-8")
+    if not text.endswith("\n"):
+        text += "\n"
+    addition = entry(path, Path.home())
+    _check(instance, text + addition, addition, path)
+    _write(instance.config, text + addition)
+    return True
+
+
+def entry(path: Path, home: Path) -> str:
+    """The text of a new entry. Raises Problem for a path that TOML cannot hold."""
+    shown = str(path)
+    if home != Path("/") and path.is_relative_to(home) and path != home:
+        shown = f"~/{path.relative_to(home)}"
+    try:
+        shown.encode()
+    except UnicodeEncodeError:
+        raise Problem(
+            f"the name of {shown!a} is not UTF-8, and so cannot stand in a configuration file", "rename the folder"
+        ) from None
+    # JSON's texts are TOML's too, but for one character that TOML wants escaped
+    return f"\n[[repository]]\npath = {json.dumps(shown, ensure_ascii=False)}\n".replace("\x7f", "\\u007f")
+
+
+def _check(instance: Instance, text: str, addition: str, path: Path) -> None:
+    """Refuse a text that is not the old configuration and the new entry."""
+    try:
+        # beside the file, as paths in it are relative to where it is
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=instance.config.parent, suffix=".toml") as trial:
+            trial.write(text)
+            trial.flush()
+            _, repos = config.load(Path(trial.name))
+    except OSError as error:
+        raise Problem(f"cannot write into {instance.config.parent} ({error.strerror})", "make it writable") from error
+    except Problem:
+        repos = []
+    if find(repos, path) is None:
+        raise Problem(
+            f"cannot add {path} to {instance.config} as a table at its end",
+            f"add this by hand:\n{addition.strip()}",
+        )
+
+
+def _write(file: Path, text: str) -> None:
+    # a link to where the person keeps such files stays one
+    target = file.resolve()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
+        atomic.write(target, text.encode(), mode)
+    except OSError as error:
+        raise Problem(f"cannot write {target} ({error.strerror})", "let this user write there") from error

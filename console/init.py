@@ -1,0 +1,139 @@
+"""`autosync init`."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from autosync.common import config
+from autosync.common.config import Repo
+from autosync.common.errors import Problem
+from autosync.common.instance import Instance, default_config
+from autosync.common.repository import Repository
+
+from . import entry, services, wording
+from .adopt import Adopted, Load, adopt, first_load
+from .choose import absolute
+from .edge import subcommand
+from .look import look
+from .terminal import complain, progress, say
+
+#: So many files, or bytes, are committed without asking.
+_FEW_FILES = 50
+_FEW_BYTES = 20_000_000
+
+
+@click.command("init")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--remote", metavar="URL", help="The central repository; a bare repository's path will do.")
+@click.option("--yes", is_flag=True, help="Do not ask before a large first commit.")
+@subcommand
+def command(instance: Instance, path: Path, remote: str | None, yes: bool) -> None:
+    """Keep the folder PATH in sync from now on.
+
+    What is there is adopted: a repository as it is, a folder by making it one. Where there is nothing, the remote is
+    cloned, or a new repository made. Then it gets its entry in the configuration, and its hooks.
+    """
+    where = absolute(path)
+    if instance.config.exists():
+        config.load(instance.config)  # a mistake in it is told before anything is done
+    with progress() as show:
+        adopted = adopt(where, remote, show)
+    repository = adopted.repository
+    _ask_before(instance, repository, where, remote, yes)
+    added = entry.add(instance, where)
+    problems = _install_hooks(instance, repository)
+    objections = asyncio.run(services.tell(instance, "reload"))
+    _explain(instance, adopted, added, problems)
+    for service, objection in objections.items():
+        if objection is not None:
+            complain(f"the {service} did not take it: {objection}")
+
+
+def _ask_before(instance: Instance, repository: Repository, path: Path, remote: str | None, yes: bool) -> None:
+    """Show a large first commit and let the person decide."""
+    if yes or not _watched(instance, path):
+        return
+    load = first_load(repository)
+    if load.files <= _FEW_FILES and load.size <= _FEW_BYTES:
+        return
+    again = shlex.join(["autosync", "init", str(path), *(["--remote", remote] if remote else []), "--yes"])
+    lines = [f"{path}: {_amount(load)} would be committed, and so go to all machines:"]
+    lines += [f"   {wording.plain(name)}  {wording.count(number, 'file')}" for name, number in load.folders]
+    lines.append("What is not meant to go there belongs into .gitignore first.")
+    if not sys.stdin.isatty():
+        raise Problem("\n".join(lines) + "\nnothing is watched yet", again)
+    for line in lines:
+        complain(line)
+    if not click.confirm("Go on?", err=True):
+        raise Problem(f"{path} is not watched yet", f"write its .gitignore, then: {again}")
+
+
+def _amount(load: Load) -> str:
+    return f"{wording.count(load.files, 'file')} with {wording.size(load.size)}"
+
+
+def _watched(instance: Instance, path: Path) -> bool:
+    """Whether the watcher will commit there: as its entry says, or will say by the defaults."""
+    if not instance.config.exists():
+        return True
+    settings, repos = config.load(instance.config)
+    known = entry.find(repos, path)
+    return known.settings.watch if known is not None else settings.defaults.watch
+
+
+def _install_hooks(instance: Instance, repository: Repository) -> list[Problem]:
+    """Install them; returns what could not be done. Raises Problem when nothing could."""
+    from autosync.hooks.install import install
+
+    other = instance.config if instance.config != default_config() else None
+    return list(install(repository, standalone=False, config=other).problems)
+
+
+def _explain(instance: Instance, adopted: Adopted, added: bool, problems: list[Problem]) -> None:
+    home = Path.home()
+    repository = adopted.repository
+    say(f"{wording.path(repository.path, home)}:")
+    for sentence in adopted.done:
+        say(f"  {wording.plain(sentence)}")
+    say(f"  {'added to' if added else 'was already in'} {wording.path(instance.config, home)}")
+    if repository.bare:
+        say("  installed its hook: each push to it is announced to the other machines")
+    else:
+        say("  installed its hooks: commits and pushes by hand are noticed at once")
+    for problem in problems + _open_ends(instance, repository):
+        say(f"  ! {problem.what}")
+        if problem.remedy:
+            say(f"    {problem.remedy}")
+    say("See how it is with: autosync status")
+
+
+def _open_ends(instance: Instance, repository: Repository) -> list[Problem]:
+    """What is still missing before it is kept in sync."""
+    found = []
+    sight = look(Repo(repository.path, config.Settings(), frozenset()))
+    if not repository.bare:
+        if sight.detached:
+            found.append(Problem("HEAD is detached", f"git -C {repository.path} switch BRANCH"))
+        elif sight.upstream is None:
+            found.append(
+                Problem(
+                    "it has no upstream, so its commits stay here",
+                    f"autosync init {shlex.quote(str(repository.path))} --remote URL",
+                )
+            )
+        if repository.git.run("var", "GIT_AUTHOR_IDENT", check=False).code:
+            found.append(
+                Problem(
+                    "git does not know your name, which commits need",
+                    'git config --global user.name "YOUR NAME"; git config --global user.email YOU@EXAMPLE.ORG',
+                )
+            )
+    answers = asyncio.run(services.statuses(instance))
+    needed = ("relay",) if repository.bare else services.SERVICES
+    found += [problem for name in needed if (problem := answers[name].problem) is not None]
+    return found
