@@ -25,7 +25,7 @@ from autosync.common.config import Settings
 from autosync.common.errors import Problem
 from autosync.common.git import GitError
 from autosync.common.operations import Operation
-from autosync.common.reader import Reader
+from autosync.common.reader import Head, Reader
 from autosync.common.repository import Repository
 
 from . import brake, courtesy, journal, message, quarantine, scan, staging
@@ -185,7 +185,8 @@ class _Attempt:
         if courtesy.observe(self._repository, self._repository.reader()) != observed:
             return Outcome(again=True, held=outcome.held)
         subject = text.partition("\n")[0]
-        if not await _uninterrupted(lambda: self._publish(mark, new_index, commit, subject)):
+        published = await _uninterrupted(lambda: self._publish(mark, new_index, commit, subject))
+        if published is None:
             return Outcome(again=True, held=outcome.held)
         outcome.operation = Operation(
             str(self._repository.path),
@@ -199,7 +200,7 @@ class _Attempt:
         )
         self._of.confirmed = False
         # with hand-staged changes the index holds more than HEAD still
-        self._of._clean = None if staged else Mark(mark.branch, commit, self._repository.index_mark())
+        self._of._clean = None if staged else published
         return outcome
 
     async def _staged(self, mark: Mark) -> list[tuple[bytes, bytes]]:
@@ -382,44 +383,38 @@ class _Attempt:
         await self._git.call("update-index", "-z", "--index-info", input=lines, env=env, pass_fds=self._fds)
         return second
 
-    async def _publish(self, mark: Mark, new_index: Path, commit: str, subject: str) -> bool:
-        """Move the branch and replace the index, or neither; returns whether it was done."""
+    async def _publish(self, mark: Mark, new_index: Path, commit: str, subject: str) -> Mark | None:
+        """Move the branch and replace the index, or neither; returns the new mark when it was done."""
         try:
-            journal.take_lock(self._repository, new_index, commit)
+            index = journal.take_lock(self._repository, new_index, commit)
         except FileExistsError:
             journal.clear(self._repository)
-            return False
+            return None
         moved = False
         try:
-            if self._repository.index_mark() != mark.index or self._repository.operation() is not None:
-                return False
-            old = mark.commit or "0" * len(commit)
-            verb = "commit" if mark.commit else "commit (initial)"
-            try:
-                await self._git.call(
-                    "update-ref",
-                    "-m",
-                    f"{verb}: {subject}",
-                    "HEAD",
-                    commit,
-                    old,
-                    pass_fds=self._fds,
-                    limit=self._settings.hook_limit,
-                )
-                moved = True
-            except GitError as error:
-                head = self._repository.reader().head()
-                moved = head.commit == commit
-                if not moved and head == _head_of(mark):
-                    raise Problem(
-                        f"git cannot move the branch ({_last_line(error.message)})", "see git update-ref"
-                    ) from error
+            if self._repository.index_mark() == mark.index and self._repository.operation() is None:
+                moved = await self._move_branch(mark, commit, subject)
         finally:
             if moved:
                 journal.finish(self._repository)
             else:
                 journal.drop_lock(self._repository)
-        return moved
+        return Mark(mark.branch, commit, index) if moved else None
+
+    async def _move_branch(self, mark: Mark, commit: str, subject: str) -> bool:
+        """Compare and swap. Raises Problem when git refuses although nobody else moved the branch."""
+        old = mark.commit or "0" * len(commit)
+        words = f"commit: {subject}" if mark.commit else f"commit (initial): {subject}"
+        limit = self._settings.hook_limit  # a reference-transaction hook of the person's runs in it
+        try:
+            await self._git.call("update-ref", "-m", words, "HEAD", commit, old, pass_fds=self._fds, limit=limit)
+        except (GitError, asyncio.CancelledError) as error:
+            head = self._repository.reader().head()
+            if isinstance(error, GitError) and head == Head(mark.branch, mark.commit):
+                said = _last_line(error.message)
+                raise Problem(f"git cannot move the branch ({said})", "see git update-ref") from error
+            return head.commit == commit
+        return True
 
 
 def fallback_identity(identity: Identity) -> dict[str, str]:
@@ -442,12 +437,6 @@ async def _uninterrupted(make: Callable[[], Awaitable[_T]]) -> _T:
         with contextlib.suppress(Problem):
             await task
         raise
-
-
-def _head_of(mark: Mark) -> object:
-    from autosync.common.reader import Head
-
-    return Head(mark.branch, mark.commit)
 
 
 def _file_mark(path: Path) -> tuple[int, int, int] | None:

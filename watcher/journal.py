@@ -41,9 +41,9 @@ def second_index(repository: Repository) -> Path:
     return repository.tree_dir / "index.staged"
 
 
-def take_lock(repository: Repository, new_index: Path, commit: str) -> None:
-    """Make ``new_index`` git's `index.lock`, and write down that it is ours. Raises FileExistsError when git
-    has the lock, or OSError."""
+def take_lock(repository: Repository, new_index: Path, commit: str) -> tuple[int, int, int]:
+    """Make ``new_index`` git's `index.lock`, and write down that it is ours. Returns the mark that the index will
+    have. Raises FileExistsError when git has the lock, or OSError."""
     found = new_index.stat()
     entry = Entry(commit, found.st_dev, found.st_ino)
     journal_path(repository).write_text(json.dumps(asdict(entry)))
@@ -53,16 +53,21 @@ def take_lock(repository: Repository, new_index: Path, commit: str) -> None:
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EXDEV):
             raise
-        _lock_without_links(repository, new_index, lock, commit)
+        found = _lock_without_links(repository, new_index, lock, commit)
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _lock_without_links(repository: Repository, new_index: Path, lock: Path, commit: str) -> None:
+def _lock_without_links(repository: Repository, new_index: Path, lock: Path, commit: str) -> os.stat_result:
     """The same on a file system without hard links (FAT, some FUSE)."""
     with lock.open("xb") as target, new_index.open("rb") as source:
         found = os.fstat(target.fileno())
         entry = Entry(commit, found.st_dev, found.st_ino)
         journal_path(repository).write_text(json.dumps(asdict(entry)))
         shutil.copyfileobj(source, target, 1 << 20)
+        target.flush()
+        made = os.fstat(source.fileno())
+        os.utime(lock, ns=(made.st_atime_ns, made.st_mtime_ns))
+    return lock.stat()
 
 
 def drop_lock(repository: Repository) -> None:
