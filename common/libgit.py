@@ -120,6 +120,9 @@ class LibgitReader:
             except (KeyError, ValueError):
                 return None
 
+    def remote_url(self, remote: str) -> str:
+        return self._own_config(f"remote.{remote}.url") or remote
+
     def fetch_refspecs(self, remote: str) -> list[str]:
         return self.config_all(f"remote.{remote}.fetch")
 

@@ -68,6 +68,9 @@ class Reader(Protocol):
     def upstream(self, branch: str) -> Upstream | None:
         """The configured upstream of a full branch name."""
 
+    def remote_url(self, remote: str) -> str:
+        """The address a remote's name stands for; a URL stands for itself."""
+
     def fetch_refspecs(self, remote: str) -> list[str]:
         """What the remote is configured to fetch; empty for a URL."""
 
@@ -162,6 +165,9 @@ class GitReader:
     def config_all(self, key: str) -> list[str]:
         code, out = self._ask("config", "-z", "--get-all", key, fine=(0, 1))
         return split(out) if code == 0 else []
+
+    def remote_url(self, remote: str) -> str:
+        return self.config(f"remote.{remote}.url") or remote
 
     def fetch_refspecs(self, remote: str) -> list[str]:
         return self.config_all(f"remote.{remote}.fetch")

@@ -80,7 +80,8 @@ class Actor:
         )
         started = time.monotonic()
         try:
-            await self._network(reader).call(*args, *specs, limit=NETWORK_LIMIT, progress=self.progress)
+            git = self._network(reader, upstream.remote)
+            await git.call(*args, *specs, limit=NETWORK_LIMIT, progress=self.progress)
         except GitError as error:
             if "couldn't find remote ref" in error.message.lower():
                 raise BranchAbsent from error
@@ -99,7 +100,7 @@ class Actor:
         args = ("push", "--porcelain", "--no-recurse-submodules", "--progress", "--")
         started = time.monotonic()
         try:
-            await self._network(reader).call(
+            await self._network(reader, upstream.remote).call(
                 *args, upstream.remote, f"{action.branch}:{upstream.ref}", limit=NETWORK_LIMIT, progress=self.progress
             )
         except GitError as error:
@@ -225,12 +226,12 @@ class Actor:
                 what = f"{path} is in the way of what came in"
                 raise Failed(Failure(Kind.IN_THE_WAY, what, "move or rename it; the rest goes on by itself"))
 
-    def _network(self, reader: Reader) -> Git:
+    def _network(self, reader: Reader, remote: str) -> Git:
         git = self.repository.git.with_config(*_STALLED)
-        named = os.environ.keys() & {"GIT_SSH", "GIT_SSH_COMMAND"}
-        if named or reader.config("core.sshcommand") is not None:
+        url = reader.remote_url(remote)
+        if not _by_ssh(url) or os.environ.keys() & {"GIT_SSH", "GIT_SSH_COMMAND"}:
             return git
-        return git.with_config(f"core.sshCommand={_SSH}")
+        return git if reader.config("core.sshcommand") is not None else git.with_config(f"core.sshCommand={_SSH}")
 
     def _failure(self, error: GitError, upstream: Upstream) -> Failure:
         return classify(error, upstream.remote, str(self.repository.path))
@@ -242,3 +243,14 @@ class Actor:
         where = str(self.repository.path)
         _log.info("%s: %s %s %s -> %s", where, action, ref, (before or "nothing")[:7], (after or "nothing")[:7])
         self.log.append(Operation(where, action, ref, before, after, detail, seconds=seconds))
+
+
+def _by_ssh(url: str) -> bool:
+    """Whether git reaches ``url`` by ssh: `ssh://`, or the short form `host:path` (git-clone(1), "GIT URLS").
+
+    `url.<base>.insteadOf` may turn anything without a scheme into such a URL.
+    """
+    scheme, separator, _ = url.partition("://")
+    if separator:
+        return scheme in ("ssh", "git+ssh", "ssh+git")
+    return ":" in url.split("/")[0]

@@ -91,6 +91,7 @@ class Worker:
         self._pauses = _Pauses()
         self._push_head: str | None = None
         self._expected: dict[str, str] = {}
+        self._unsaved = False
 
     # hints -------------------------------------------------------------------------------------------
 
@@ -173,7 +174,7 @@ class Worker:
             for _ in range(_MOST_STEPS):
                 decided = await self._decide()
                 if not decided.actions:
-                    self._rest(decided)
+                    await self._rest(decided)
                     return min(decided.wake or self._next_poll, self._next_poll)
                 self._show(decided.status)
                 await self._perform(decided.actions)
@@ -201,8 +202,7 @@ class Worker:
                     self._herald.announce(self, action.move)
                     self._note_announcement(action.move)
             assert self._memory is not None
-            if remember(self._memory, self.seen):
-                await asyncio.to_thread(self._memory.save)
+            self._unsaved = remember(self._memory, self.seen) or self._unsaved
             if not self._fetch_due:
                 self._expected.clear()
         rest = tuple(action for action in decided.actions if not isinstance(action, Announce))
@@ -333,7 +333,12 @@ class Worker:
         self._show(Status("error", failure.what, failure.remedy))
         return self._clock() + self._pauses.move.pause(failure.kind)
 
-    def _rest(self, decided: Plan) -> None:
+    async def _rest(self, decided: Plan) -> None:
+        assert self._memory is not None
+        if self._unsaved:
+            # late: whoever waits for the work does not wait for the disk
+            self._unsaved = False
+            await asyncio.to_thread(self._memory.save)
         if decided.status.name == "in sync":
             self.last_sync = time.time()
             self._set_failure(None)

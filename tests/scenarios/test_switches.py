@@ -149,6 +149,17 @@ def test_pause_and_resume(pair):
     until(lambda: b.read("f.txt") == "1\n" and a.read("from-b.txt") == "1\n", "both after the pause")
 
 
+def test_the_first_commit_of_all_reaches_a_machine_that_waits_for_one(tmp_path):
+    with Fleet(tmp_path, empty=True) as fleet:
+        text = f'[reflector]\nurl = "tcp://127.0.0.1:{fleet.reflector()}"\n'
+        a, b = fleet.add("a", sections=text), fleet.add("b", sections=text)
+        for machine in (a, b):
+            machine.start()
+            machine.online("reflector")
+        a.write("f.txt", "1\n")
+        until(lambda: b.read("f.txt") == "1\n", "the first commit")
+
+
 def test_the_poll_makes_good_what_was_not_announced(tmp_path):
     with Fleet(tmp_path) as fleet:
         a, b = fleet.add("a", "poll = 1.0"), fleet.add("b", "poll = 1.0")

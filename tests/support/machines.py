@@ -170,10 +170,13 @@ class Machine:
 class Fleet:
     """Machines around one central repository. A context manager: leaves no process behind."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, empty: bool = False) -> None:
         self.folder = folder
         self.central = folder / "central.git"
         git(folder, "init", "-q", "--bare", str(self.central))
+        if not empty:
+            tree = git(self.central, "mktree", input=b"")
+            git(self.central, "update-ref", "refs/heads/main", git(self.central, "commit-tree", "-m", "root", tree))
         self.machines: list[Machine] = []
         self.others: list[Service] = []
 
