@@ -269,7 +269,9 @@ class ReflectorTransport:
 
     def _look(self, route: Route) -> None:
         """Pass a hint on at once, and others that follow within LOOK_INTERVAL as one at its end."""
-        pass
+        if route.looked:
+            route.again = True
+            return
         route.looked = True
         self._later(route.channel, LOOK_INTERVAL, lambda: self._look_again(route))
         if self._listener is not None:
