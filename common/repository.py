@@ -48,9 +48,10 @@ class Repository:
             raise Problem(f"{path} is not there", "make or mount it, or remove it from the configuration")
         git = Git(path)
         try:
-            found = git.run(
-                "rev-parse", "--path-format=absolute", "--is-bare-repository", "--git-dir", "--git-common-dir"
-            ).text.split("\n")
+            questions = ("--is-bare-repository", "--git-dir", "--git-common-dir")
+            found = git.run("rev-parse", "--path-format=absolute", *questions).text.split("\n")
+            if len(found) != len(questions):  # a path with line breaks
+                found = [git.run("rev-parse", "--path-format=absolute", question).text for question in questions]
         except GitError as error:
             if "dubious ownership" in error.message or "not owned" in error.message:
                 raise Problem(

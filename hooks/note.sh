@@ -1,18 +1,21 @@
 autosync_notes=$autosync_git/autosync/notes
-autosync_count=
+autosync_refs=
+autosync_input=
 
-# A push's refs, as git gives them on standard input. Without a hook to hand them on to, a hundred are enough.
+# A push's refs, as git gives them on standard input: as many for the note as fit into one write, all of
+# them only for a hook to hand them on to.
 autosync_read_refs() {
-	autosync_refs=
-	autosync_count=0
 	while IFS= read -r autosync_line; do
-		if [ "$autosync_count" -ge 100 ] && [ -z "$autosync_guest" ]; then
+		if [ $((${#autosync_refs} + ${#autosync_line})) -lt 3000 ]; then
+			autosync_refs=$autosync_refs$autosync_line'
+'
+		elif [ -z "$autosync_guest" ]; then
 			return
 		fi
-		autosync_refs=$autosync_refs$autosync_line'
+		[ -z "$autosync_guest" ] || autosync_input=$autosync_input$autosync_line'
 '
-		autosync_count=$((autosync_count + 1))
 	done
+	autosync_input=$autosync_input$autosync_line
 }
 
 # The remote's address without a password, in one line.
@@ -33,8 +36,8 @@ autosync_plain_url() {
 	esac
 }
 
-# Each note is one write, so that it is there whole or not at all; the first kind always has the same
-# length, so that two at once leave one of them whole.
+# One write, so that a note is there whole or not at all (bash writes line by line); a plain one always has
+# the same length, so that of two at once one is left whole.
 autosync_write() {
 	case $autosync_hook in
 	pre-push)
@@ -115,8 +118,8 @@ if [ -d "$autosync_notes" ]; then
 fi
 
 if [ -n "$autosync_guest" ] && [ -x "$autosync_guest" ]; then
-	if [ -n "$autosync_count" ]; then
-		printf %s "$autosync_refs$autosync_line" 2>/dev/null | "$autosync_guest" "$@"
+	if [ -n "$autosync_input" ]; then
+		printf %s "$autosync_input" 2>/dev/null | "$autosync_guest" "$@"
 		exit
 	fi
 	exec "$autosync_guest" "$@"
