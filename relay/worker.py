@@ -193,7 +193,9 @@ class Worker:
         return self._clock() + 5.0
 
     async def _decide(self) -> Plan:
-        self.seen = await asyncio.to_thread(self._look)
+        self.seen, known_anew = await asyncio.to_thread(self._look)
+        if known_anew:
+            self._herald.changed(self)
         state = self._state(self.seen)
         decided = plan(state)
         if not self.seen.paused:
@@ -208,7 +210,8 @@ class Worker:
         rest = tuple(action for action in decided.actions if not isinstance(action, Announce))
         return Plan(rest, decided.status, decided.wake)
 
-    def _look(self) -> Observed:
+    def _look(self) -> tuple[Observed, bool]:
+        """The state, and whether the repository is another than it was. Runs in a thread of its own."""
         if self.repository is None or not self.repository.git_dir.exists():
             self.repository = Repository.open(self.repo.path)
             self.repository.make_own_folders()
@@ -216,9 +219,7 @@ class Worker:
         assert self._memory is not None
         self._settings = self._effective(self.repository)
         seen = look(self.repository, self._memory, self._expected)
-        if self.identity.update(self.repository, self._settings.id, seen.head, seen.refs):
-            self._herald.changed(self)
-        return seen
+        return seen, self.identity.update(self.repository, self._settings.id, seen.head, seen.refs)
 
     def _effective(self, repository: Repository) -> Settings:
         shared = config.load_shared(repository.work_tree) if repository.work_tree else Shared()

@@ -50,11 +50,16 @@ def test_offline_at_the_start(tmp_path):
         until(unreachable, "status to say what is unreachable")
 
         away.rename(fleet.central)
-        head = fleet.same("the repositories to converge when the remote is back")
+        both = {"a.txt", "b.txt"}
+        until(
+            lambda: both <= set(git(fleet.central, "ls-tree", "--name-only", "main", check=False).split()),
+            "both to push when the remote is back",
+        )
 
         server.start()
         for machine in machines:
             machine.online("xmpp")
+        head = fleet.same("the machines to converge when they can hear each other")
         fleet.others.append(
             Service([command("autosync-reflector"), "--listen", f"127.0.0.1:{port}"], machine.env, tmp_path / "r.log")
         )
@@ -62,7 +67,8 @@ def test_offline_at_the_start(tmp_path):
             machine.online("reflector")
         a.write("again.txt", "heard\n")
         until(lambda: b.read("again.txt") == "heard\n", "an announcement after all are back")
-        assert fleet.same() != head
+        assert fleet.same("all to be equal") != head
+        assert both <= {path.name for path in a.repo.iterdir()}
 
 
 def test_an_announcement_lost_is_made_good_at_reconnect(tmp_path):
