@@ -10,9 +10,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from autosync.common.git import Git, GitError, GitTimeout
-from autosync.common.reader import Reader
+from autosync.common.git import GitError, GitTimeout
 from autosync.common.repository import Repository
+
+from .gitconfig import GitConfig
 
 
 class Rejected(Exception):
@@ -27,19 +28,22 @@ class Rejected(Exception):
 class PersonHooks:
     """The hooks of one repository; made anew for each commit."""
 
-    def __init__(self, repository: Repository, git: Git, reader: Reader, limit: float, config_hooks: bool) -> None:
-        """``config_hooks``: this git knows hooks in its configuration (`hook.<name>.event`), so that
-        the folder does not tell."""
-        self._git = git
+    def __init__(self, repository: Repository, config: GitConfig, limit: float) -> None:
+        """``limit`` in seconds, for each hook."""
+        self._git = repository.git
         self._limit = limit
-        self._config_hooks = config_hooks
-        configured = reader.config("core.hooksPath")
-        base = repository.work_tree or repository.git_dir
-        self._folder = base / Path(configured).expanduser() if configured else repository.common_dir / "hooks"
+        self._folder = hooks_folder(repository, config)
+        # from git 2.54 on hooks can be in the configuration: hook.<name>.event
+        self._configured = {
+            event
+            for key in config.keys
+            if key.startswith("hook.") and key.endswith(".event")
+            for event in config.all(key)
+        }
 
     def exists(self, name: str) -> bool:
         """Whether there may be such a hook."""
-        return self._config_hooks or os.access(self._folder / name, os.X_OK)
+        return name in self._configured or os.access(self._folder / name, os.X_OK)
 
     async def run(self, name: str, *arguments: str, env: Mapping[str, str], fds: tuple[int, ...] = ()) -> None:
         """Run the hook if there is one. Raises Rejected."""
@@ -55,11 +59,10 @@ class PersonHooks:
             raise Rejected(name, error.message or f"it ended with {error.code}") from error
 
 
-async def knows_config_hooks(git: Git) -> bool:
-    """Whether this git runs hooks from its configuration (from 2.54 on)."""
-    words = (await git.call("version")).text.split()
-    numbers = words[2].split(".") if len(words) > 2 else []
-    try:
-        return (int(numbers[0]), int(numbers[1])) >= (2, 54)
-    except (IndexError, ValueError):
-        return True
+def hooks_folder(repository: Repository, config: GitConfig) -> Path:
+    """Where the repository's hooks are (githooks(5))."""
+    configured = config.get("core.hookspath")
+    if not configured:
+        return repository.common_dir / "hooks"
+    # a relative one is relative to where hooks run
+    return (repository.work_tree or repository.git_dir) / Path(configured).expanduser()

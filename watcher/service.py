@@ -21,7 +21,7 @@ from autosync.common.instance import Instance
 from autosync.common.operations import OperationLog
 from autosync.common.version import version
 
-from .commit import Identity
+from .publish import Identity
 from .worker import Service, Worker
 
 _log = logging.getLogger(__name__)

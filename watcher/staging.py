@@ -133,9 +133,10 @@ class Chooser:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the index."""
+    """One entry of the index; ``object`` in hexadecimal."""
 
     mode: int
+    object: bytes
     path: bytes
 
 
@@ -147,7 +148,8 @@ async def tracked_below(git: Git, paths: Iterable[bytes], env: Mapping[str, str]
         result = await git.call("ls-files", "-z", "--stage", "--", *pathspecs[start : start + 500], env=env)
         for record in result.stdout.split(b"\0")[:-1]:
             meta, _, path = record.partition(b"\t")
-            found.append(Entry(int(meta[:6], 8), path))
+            mode, name, _ = meta.split(b" ")
+            found.append(Entry(int(mode, 8), name, path))
     return found
 
 
@@ -217,18 +219,37 @@ async def remove(git: Git, paths: Iterable[bytes], env: Mapping[str, str], fds: 
         )
 
 
-def private_copy(index: Path, copy: Path) -> tuple[int, int, int] | None:
-    """Copy an index and return its mark (as `Repository.index_mark`), None when there is none. Raises OSError.
+async def forget_times(git: Git, paths: Iterable[bytes], env: Mapping[str, str], fds: tuple[int, ...]) -> None:
+    """Let the index forget size and times of the paths, so that git reads them. Raises GitError."""
+    entries = await tracked_below(git, paths, env)
+    data = b"".join(b"%06o %s\t%s\0" % (entry.mode, entry.object, entry.path) for entry in entries)
+    await git.call("update-index", "-z", "--index-info", input=data, env=env, pass_fds=fds)
 
-    Its time goes with it: git compares entries with it to know which files it must look into.
+
+def private_index(index: Path, private: Path) -> tuple[int, int, int] | None:
+    """Make a private index with what ``index`` holds; returns the mark of that, None when there is none.
+
+    A hard link where there are such: git never writes into an index, it puts a new one in its place. A copy keeps the
+    time, because git compares entries with it to know which files it must look into. Raises OSError.
     """
-    copy.unlink(missing_ok=True)
+    private.unlink(missing_ok=True)
     try:
-        source = index.open("rb")
+        os.link(index, private)
     except FileNotFoundError:
         return None
-    with source, copy.open("xb") as target:
-        found = os.fstat(source.fileno())
-        shutil.copyfileobj(source, target, 1 << 20)
-    os.utime(copy, ns=(found.st_atime_ns, found.st_mtime_ns))
+    except OSError:
+        with index.open("rb") as source, private.open("xb") as target:
+            found = os.fstat(source.fileno())
+            shutil.copyfileobj(source, target, 1 << 20)
+        os.utime(private, ns=(found.st_atime_ns, found.st_mtime_ns))
+        return found.st_ino, found.st_mtime_ns, found.st_size
+    return file_mark(private)
+
+
+def file_mark(path: Path) -> tuple[int, int, int] | None:
+    """Inode, time and size: differs whenever git has replaced the file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
     return found.st_ino, found.st_mtime_ns, found.st_size

@@ -22,10 +22,11 @@ from autosync.common.reader import Reader, Unreadable
 from autosync.common.repository import Repository
 
 from . import courtesy, message, scan
-from .commit import Committer, Identity, Outcome
+from .commit import Committer, Outcome
 from .courtesy import Hold
 from .gitdir import GitDirectory
 from .ignores import ignored_by_git, own_patterns
+from .publish import Identity
 from .quarantine import Held
 from .settle import Kind, Settling
 from .tree import Tree
