@@ -18,7 +18,7 @@ from autosync.common.repository import Repository
 from .conflict import Conflict
 from .failures import Failure, Kind, classify, in_the_way
 from .merge import merge
-from .state import FastForward, Fetch, Merge, Push
+from .state import DirectFetch, FastForward, Fetch, Merge, Push
 
 _log = logging.getLogger(__name__)
 #: Seconds a move of the work tree may go on when the relay is told to stop.
@@ -27,6 +27,9 @@ _LAST_GRACE = 1.2
 # A dead network must end a transfer: git's own limits for http, ssh's for ssh.
 _STALLED = ("http.lowSpeedLimit=1", "http.lowSpeedTime=60")
 _SSH = "ssh -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+
+# another machine of one's own is near, or not there at all
+_SSH_NEARBY = _SSH.replace("ConnectTimeout=15", "ConnectTimeout=3")
 
 
 class Failed(Exception):
@@ -90,6 +93,24 @@ class Actor:
         if after != before:
             self._done("fetch", upstream.ref, before, after, started, upstream.remote)
         return after != before
+
+    async def direct_fetch(self, action: DirectFetch) -> None:
+        """Fetch a commit from the machine that announced it. Raises Failed, also when the commit did not come."""
+        invitation = action.invitation
+        tracking = f"refs/remotes/{invitation.machine}/{invitation.ref.removeprefix('refs/heads/')}"
+        reader = self.repository.reader()
+        git = self._network(reader, invitation.machine, _SSH_NEARBY)
+        args = ("fetch", "--no-write-fetch-head", "--no-recurse-submodules", "--no-tags", "--progress", "--")
+        wanted = f"+{invitation.ref}:{tracking}"
+        started = time.monotonic()
+        try:
+            await git.call(*args, invitation.machine, wanted, limit=NETWORK_LIMIT, progress=self.progress)
+        except GitError as error:
+            raise Failed(classify(error, invitation.machine, str(self.repository.path))) from error
+        if not self.repository.reader().has_commit(invitation.commit):
+            what = f"{invitation.machine} does not have {invitation.commit[:7]} any more"
+            raise Failed(Failure(Kind.MISSING, what, "the upstream is asked instead"))
+        self._done("fetch", invitation.ref, None, invitation.commit, started, f"directly from {invitation.machine}")
 
     async def push(self, action: Push) -> None:
         """Push, without any force. Raises Failed; a lost race is one."""
@@ -226,12 +247,12 @@ class Actor:
                 what = f"{path} is in the way of what came in"
                 raise Failed(Failure(Kind.IN_THE_WAY, what, "move or rename it; the rest goes on by itself"))
 
-    def _network(self, reader: Reader, remote: str) -> Git:
+    def _network(self, reader: Reader, remote: str, ssh: str = _SSH) -> Git:
         git = self.repository.git.with_config(*_STALLED)
         url = reader.remote_url(remote)
         if not _by_ssh(url) or os.environ.keys() & {"GIT_SSH", "GIT_SSH_COMMAND"}:
             return git
-        return git if reader.config("core.sshcommand") is not None else git.with_config(f"core.sshCommand={_SSH}")
+        return git if reader.config("core.sshcommand") is not None else git.with_config(f"core.sshCommand={ssh}")
 
     def _failure(self, error: GitError, upstream: Upstream) -> Failure:
         return classify(error, upstream.remote, str(self.repository.path))

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from .announcement import Announcement, Malformed
+from .announcement import Announcement, Kind, Malformed
 from .state import Move
 from .transports.base import Subscription, Transport
 from .worker import Worker
@@ -47,19 +47,19 @@ class Hub:
 
     # what workers say --------------------------------------------------------------------------------
 
-    def announce(self, worker: Worker, move: Move) -> None:
-        """Tell everybody that a push from here moved a ref on the remote."""
+    def announce(self, worker: Worker, move: Move, kind: Kind = "pushed") -> None:
+        """Tell everybody that a push from here moved a ref on the remote, or is about to (`committed`)."""
         if worker.identity.id is None:
             return
         try:
-            announcement = Announcement("pushed", worker.identity.id, move.ref, move.commit, self._machine)
+            announcement = Announcement(kind, worker.identity.id, move.ref, move.commit, self._machine)
         except Malformed as error:
             _log.warning("%s: %s cannot be announced: %s", worker.repo.path, move.ref, error)
             return
         for name, transport in self._transports.items():
             if transport.health.state == "online":
                 transport.announce(announcement)
-            else:
+            elif kind == "pushed":
                 self._untold[name][(announcement.repository, announcement.ref)] = announcement
 
     def has_untold(self, transport: str) -> bool:
@@ -72,7 +72,7 @@ class Hub:
         """Look at the repositories that an announcement is for."""
         for worker in self._workers.values():
             if worker.identity.matches(announcement.repository):
-                worker.heard(announcement.commit)
+                worker.heard(announcement)
 
     def look(self, transport: str, repository: str | None = None) -> None:
         """Look at one repository (by id) or all."""

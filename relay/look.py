@@ -16,9 +16,10 @@ _REFLOG_DEPTH = 50
 _PUSH_MESSAGE = "update by push"
 
 
-def look(repository: Repository, memory: Memory, expected: Mapping[str, str]) -> Observed:
+def look(repository: Repository, memory: Memory, expected: Mapping[str, str], offered: str | None = None) -> Observed:
     """Observe the repository. ``expected`` holds refs of the remote with the commit that a push by hand, which git
-    itself does not record, meant to put there. Raises Unreadable, OSError.
+    itself does not record, meant to put there; ``offered`` is a commit that was fetched directly from another machine.
+    Raises Unreadable, OSError.
     """
     reader = repository.reader()
     if repository.bare:
@@ -37,6 +38,11 @@ def look(repository: Repository, memory: Memory, expected: Mapping[str, str]) ->
         related = not (ahead and behind) or reader.related(head.commit, tip)
         base = memory.base.get(upstream.tracking or "") if upstream else None
         lost = bool(behind and base and reader.has_commit(base) and not reader.is_ancestor(base, tip))
+    offer, offer_ahead = None, False
+    if offered and head.commit and reader.has_commit(offered) and not reader.is_ancestor(offered, head.commit):
+        offer_ahead = reader.is_ancestor(head.commit, offered)
+        # histories that have nothing in common are for the person to join
+        offer = offered if offer_ahead or reader.related(offered, head.commit) else None
     tracked = _tracked(reader, upstream)
     return Observed(
         bare=False,
@@ -52,6 +58,8 @@ def look(repository: Repository, memory: Memory, expected: Mapping[str, str]) ->
         related=related,
         base_lost=lost,
         refs=tracked,
+        offer=offer,
+        offer_ahead=offer_ahead,
         moves=_pushed_moves(reader, memory, upstream, tracked, expected),
     )
 

@@ -15,6 +15,7 @@ from autosync.common.errors import Problem
 from autosync.common.instance import Instance
 from autosync.common.repository import Repository
 
+from .announcement import Kind
 from .conflict import Conflict
 from .hub import Hub
 from .state import Move
@@ -98,8 +99,8 @@ class _Herald:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
-    def announce(self, worker: Worker, move: Move) -> None:
-        self._hub.announce(worker, move)
+    def announce(self, worker: Worker, move: Move, kind: Kind = "pushed") -> None:
+        self._hub.announce(worker, move, kind)
 
     def changed(self, worker: Worker) -> None:
         self._hub.changed(worker)

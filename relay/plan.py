@@ -8,7 +8,21 @@ merge, which refuses to touch an uncommitted file. The table of states is in doc
 from __future__ import annotations
 
 from .failures import Failure, Kind
-from .state import Action, Announce, FastForward, Fetch, Merge, Name, Plan, Push, Recover, State, Status
+from .state import (
+    Action,
+    Announce,
+    DirectFetch,
+    FastForward,
+    Fetch,
+    Merge,
+    Name,
+    Offer,
+    Plan,
+    Push,
+    Recover,
+    State,
+    Status,
+)
 
 _FINISH = {
     "merge": "git commit, or git merge --abort",
@@ -45,6 +59,10 @@ def _work_tree(state: State) -> Plan:
     if seen.upstream is None:
         remedy = f"git -C {state.path} push -u REMOTE {branch}"
         return _nothing("no upstream", f"the branch {branch} has no upstream", remedy)
+    if state.invitation is not None and state.settings.pull == "auto":
+        return Plan((DirectFetch(state.invitation),), Status("syncing"))
+    if seen.offer is not None and seen.head is not None and state.settings.pull == "auto":
+        return _accept(state, seen.branch, seen.head, seen.offer)
     if state.fetch_due:
         waiting = _trouble(state) if state.failure else Status("syncing")
         fetch = _later(state, state.fetch_from, Fetch(seen.upstream), waiting)
@@ -115,6 +133,12 @@ def _integrate(state: State) -> Plan:
     return _later(state, state.move_from, Merge(seen.branch, seen.head, seen.tip), _trouble(state))
 
 
+def _accept(state: State, branch: str, head: str, offer: str) -> Plan:
+    """Take over a commit that came directly from another machine."""
+    action = FastForward(branch, head, offer) if state.seen.offer_ahead else Merge(branch, head, offer)
+    return _later(state, state.move_from, action, _trouble(state))
+
+
 def _behind(state: State) -> Plan:
     seen = state.seen
     count = "1 commit waits" if seen.behind == 1 else f"{seen.behind} commits wait"
@@ -130,8 +154,14 @@ def _push(state: State) -> Plan:
     if state.settings.push == "manual":
         count = "1 commit waits" if seen.ahead == 1 else f"{seen.ahead or 'all'} commits wait"
         return _nothing("ahead", f"{count} for a push by hand", f"git -C {state.path} push")
+    if seen.head == state.borrowed and state.now < state.borrowed_until:
+        # the machine that it came from pushes it; a second push would take as long as the first
+        return Plan((), Status("in sync", "the newest commit came directly from another machine"), state.borrowed_until)
     push = Push(seen.branch, seen.upstream, seen.head, seen.tip)
-    return _later(state, state.push_from, push, _trouble(state) if state.failure else Status("ahead"))
+    found = _later(state, state.push_from, push, _trouble(state) if state.failure else Status("ahead"))
+    if state.settings.direct and state.settings.announce and state.told != seen.head:
+        return Plan((Offer(seen.upstream.ref, seen.head), *found.actions), found.status, found.wake)
+    return found
 
 
 def _later(state: State, when: float, action: Action, meanwhile: Status) -> Plan:

@@ -20,8 +20,10 @@ from autosync.common.instance import Instance
 from autosync.common.version import version
 
 from . import notes
+from .announcement import Kind
 from .conflict import Conflict
-from .failures import Backoff, Kind
+from .failures import Backoff
+from .failures import Kind as Failing
 from .hub import Hub, soon
 from .notes import NoteWatch
 from .state import Move
@@ -151,12 +153,12 @@ class Service:
                 await transport.run(self._hub)
             except Exception:  # noqa: BLE001 - a bug in one transport must not end the others
                 _log.exception("the transport %s failed", transport.name)
-            await asyncio.sleep(pauses.pause(Kind.BUG))
+            await asyncio.sleep(pauses.pause(Failing.BUG))
 
     # a worker's herald --------------------------------------------------------------------------------
 
-    def announce(self, worker: Worker, move: Move) -> None:
-        self._hub.announce(worker, move)
+    def announce(self, worker: Worker, move: Move, kind: Kind = "pushed") -> None:
+        self._hub.announce(worker, move, kind)
 
     def changed(self, worker: Worker) -> None:
         path = worker.repo.path

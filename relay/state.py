@@ -27,7 +27,8 @@ class Observed:
 
     ``tip`` is where the upstream was when it was last asked. ``base_lost`` means that the upstream no longer
     contains what it contained before: somebody rewrote it. ``refs`` are those whose moves others care for: the
-    tracking refs of the upstream's remote, or a bare repository's branches.
+    tracking refs of the upstream's remote, or a bare repository's branches. ``offer`` is a commit that came
+    directly from another machine and that HEAD lacks; ``offer_ahead`` says that it contains HEAD.
     """
 
     bare: bool
@@ -43,7 +44,18 @@ class Observed:
     related: bool = True
     base_lost: bool = False
     refs: Mapping[str, str] = field(default_factory=dict)
+    offer: str | None = None
+    offer_ahead: bool = False
     moves: tuple[Move, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """Another machine says that it has ``commit`` on ``ref``, and there is a git remote of the machine's name."""
+
+    machine: str
+    ref: str
+    commit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,10 @@ class State:
     ``fetch_due``: a hint says that the remote may have moved. ``branch_absent``: the remote said that it does not
     have our branch. ``stopped``: this very merge has conflicts and `conflict = "stop"` is set. The ``*_from`` times
     are when the next try of each kind is allowed; ``failure`` is the trouble behind the latest pause.
+
+    ``invitation``: a machine to fetch from directly. ``borrowed``: the commit of HEAD, when it came directly from
+    another machine, which is about to push it; until ``borrowed_until`` that is left to it. ``told``: the commit
+    that the others were last told of before its push.
     """
 
     path: Path
@@ -60,6 +76,10 @@ class State:
     seen: Observed
     now: float
     fetch_due: bool = False
+    invitation: Invitation | None = None
+    borrowed: str | None = None
+    borrowed_until: float = 0.0
+    told: str | None = None
     branch_absent: bool = False
     stopped: bool = False
     fetch_from: float = 0.0
@@ -71,6 +91,21 @@ class State:
 @dataclass(frozen=True, slots=True)
 class Announce:
     move: Move
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Tell the others of a commit that is not pushed yet."""
+
+    ref: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class DirectFetch:
+    """Fetch a commit from the machine that announced it."""
+
+    invitation: Invitation
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +146,7 @@ class Push:
     tip: str | None
 
 
-Action = Announce | Recover | Fetch | FastForward | Merge | Push
+Action = Announce | Offer | Recover | Fetch | DirectFetch | FastForward | Merge | Push
 
 Name = Literal[
     "in sync",

@@ -21,13 +21,31 @@ from autosync.common.reader import Unreadable
 from autosync.common.repository import Repository
 
 from .act import Actor, BranchAbsent, Failed, Stopped
+from .announcement import Announcement
+from .announcement import Kind as AnnouncementKind
 from .conflict import Conflict
 from .failures import Backoff, Failure, Kind
 from .identity import Identity
 from .look import look, remember
 from .memory import Memory
 from .plan import plan
-from .state import Action, Announce, FastForward, Fetch, Merge, Move, Observed, Plan, Push, Recover, State, Status
+from .state import (
+    Action,
+    Announce,
+    DirectFetch,
+    FastForward,
+    Fetch,
+    Invitation,
+    Merge,
+    Move,
+    Observed,
+    Offer,
+    Plan,
+    Push,
+    Recover,
+    State,
+    Status,
+)
 
 _log = logging.getLogger(__name__)
 #: Actions in one turn without waiting; a plan that never comes to rest is a bug, and must not spin.
@@ -39,7 +57,8 @@ _UNBORN_POLL = 5.0
 class Herald(Protocol):
     """Where a worker's announcements and notices go."""
 
-    def announce(self, worker: Worker, move: Move) -> None: ...
+    def announce(self, worker: Worker, move: Move, kind: AnnouncementKind = "pushed") -> None:
+        """A ref on the remote moved by a push from here, or (`committed`) is about to."""
 
     def changed(self, worker: Worker) -> None:
         """The worker's status, or its identity, is another."""
@@ -92,6 +111,10 @@ class Worker:
         self._push_head: str | None = None
         self._expected: dict[str, str] = {}
         self._unsaved = False
+        self._invitation: Invitation | None = None
+        self._offered: str | None = None
+        self._borrowed: str | None = None
+        self._told: str | None = None
 
     # hints -------------------------------------------------------------------------------------------
 
@@ -110,18 +133,27 @@ class Worker:
         self._pauses = _Pauses()
         self.fetch_hint()
 
-    def heard(self, commit: str) -> None:
-        """Somebody says that the remote has ``commit``. What is here already makes no work."""
-        seen, repository = self.seen, self.repository
+    def heard(self, announcement: Announcement) -> None:
+        """Somebody says that the remote, or a machine, has a commit. What is here already makes no work."""
+        seen, repository, commit = self.seen, self.repository, announcement.commit
         if seen is None or repository is None or seen.bare:
             return
+        near = False
         with contextlib.suppress(Unreadable):
             reader = repository.reader()
             known = [c for c in (seen.tip, seen.head) if c]
             if reader.has_commit(commit) and any(reader.is_ancestor(commit, c) for c in known):
                 return
-        self._pauses.fetch_from = 0.0
-        self.fetch_hint()
+            near = reader.remote_url(announcement.machine) != announcement.machine
+        if near and seen.upstream is not None and announcement.ref == seen.upstream.ref:
+            self._invitation = Invitation(announcement.machine, announcement.ref, commit)
+            self._fetch_due = self._fetch_due or announcement.kind == "pushed"
+            self.hint()
+        elif announcement.kind == "pushed":
+            # many machines that hear the same spread their fetches
+            spread = random.uniform(0, self._settings.fetch_jitter)  # noqa: S311
+            self._pauses.fetch_from = self._clock() + spread
+            self.fetch_hint()
 
     def expect(self, ref: str, commit: str) -> None:
         """A push by hand meant to put ``commit`` at the remote's ``ref``, past git's own bookkeeping."""
@@ -193,21 +225,25 @@ class Worker:
         return self._clock() + 5.0
 
     async def _decide(self) -> Plan:
-        self.seen, known_anew = await asyncio.to_thread(self._look)
+        seen, known_anew = await asyncio.to_thread(self._look)
+        self.seen = seen
         if known_anew:
             self._herald.changed(self)
-        state = self._state(self.seen)
+        state = self._state(seen)
         decided = plan(state)
-        if not self.seen.paused:
+        if not seen.paused:
             for action in decided.actions:
                 if isinstance(action, Announce):
                     self._herald.announce(self, action.move)
                     self._note_announcement(action.move)
+                elif isinstance(action, Offer):
+                    self._told = action.commit
+                    self._herald.announce(self, Move(action.ref, action.commit), "committed")
             assert self._memory is not None
-            self._unsaved = remember(self._memory, self.seen) or self._unsaved
+            self._unsaved = remember(self._memory, seen) or self._unsaved
             if not self._fetch_due:
                 self._expected.clear()
-        rest = tuple(action for action in decided.actions if not isinstance(action, Announce))
+        rest = tuple(action for action in decided.actions if not isinstance(action, (Announce, Offer)))
         return Plan(rest, decided.status, decided.wake)
 
     def _look(self) -> tuple[Observed, bool]:
@@ -218,7 +254,7 @@ class Worker:
             self._memory = Memory(self._instance.state / "relay", self.repository.git_dir)
         assert self._memory is not None
         self._settings = self._effective(self.repository)
-        seen = look(self.repository, self._memory, self._expected)
+        seen = look(self.repository, self._memory, self._expected, self._offered)
         return seen, self.identity.update(self.repository, self._settings.id, seen.head, seen.refs)
 
     def _effective(self, repository: Repository) -> Settings:
@@ -246,6 +282,10 @@ class Worker:
             seen=seen,
             now=now,
             fetch_due=self._fetch_due,
+            invitation=self._invitation,
+            borrowed=self._borrowed,
+            borrowed_until=self._next_poll,
+            told=self._told,
             branch_absent=self._branch_absent or self._settings.pull == "never",
             stopped=stopped,
             fetch_from=self._pauses.fetch_from,
@@ -281,10 +321,16 @@ class Worker:
             except Failed:
                 self._fetch_due = True
                 raise
+        elif isinstance(action, DirectFetch):
+            self._invitation = None
+            await actor.direct_fetch(action)
+            self._offered = action.invitation.commit
         elif isinstance(action, Push):
             await actor.push(action)
         elif isinstance(action, FastForward):
             await actor.fast_forward(action)
+            if action.after == self._offered:
+                self._borrowed = action.after
         elif isinstance(action, Merge):
             try:
                 conflicts = await actor.merge(action, self._settings.conflict == "keep-both")
@@ -299,6 +345,10 @@ class Worker:
 
     def _failed(self, action: Action, failure: Failure) -> None:
         pauses, now = self._pauses, self._clock()
+        if isinstance(action, DirectFetch):
+            # the upstream has it, or will be told of soon
+            _log.info("%s: %s", self.repo.path, failure.what)
+            return
         if isinstance(action, Fetch):
             pauses.fetch_from = now + pauses.fetch.pause(failure.kind)
         elif isinstance(action, Push):

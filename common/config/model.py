@@ -104,6 +104,10 @@ class Settings(Shared):
     )
     pull: Literal["auto", "notify", "never"] = Field(default="auto", description="auto | notify | never")
     announce: bool = Field(default=True, description="tell the other machines")
+    direct: bool = Field(default=False, description="tell of commits before they are pushed; see autosync peers")
+    fetch_jitter: Seconds = Field(
+        default=0.0, description="seconds over which machines spread their fetches after an announcement"
+    )
     poll: Annotated[float, Field(ge=1, le=86400 * 7)] = Field(
         default=300.0, description="seconds between looks at the remote when nothing is heard"
     )

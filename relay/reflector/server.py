@@ -161,8 +161,7 @@ class ReflectorServer:
     def announce(self, channel: bytes, message: bytes) -> None:
         """Pass a message on to all who hear the channel."""
         self.counters.announcements += 1
-        if channel != protocol.EVERYBODY:
-            self.last_words.put(channel, message)
+        self.last_words.put(channel, message)
         line = protocol.delivery(channel, message)
         readers = self.hub.readers(channel)
         for reader in readers:

@@ -15,11 +15,14 @@ from autosync.relay.failures import Failure, Kind
 from autosync.relay.plan import plan
 from autosync.relay.state import (
     Announce,
+    DirectFetch,
     FastForward,
     Fetch,
+    Invitation,
     Merge,
     Move,
     Observed,
+    Offer,
     Push,
     Recover,
     State,
@@ -97,6 +100,28 @@ TABLE = {
         "in sync",
         (),
     ),
+    "invited by a machine": (
+        state(EQUAL, fetch_due=True, invitation=Invitation("desk", BRANCH, B)),
+        "syncing",
+        (DirectFetch(Invitation("desk", BRANCH, B)),),
+    ),
+    "offered, ahead of us": (
+        state(replace(EQUAL, offer=B, offer_ahead=True), fetch_due=True),
+        "syncing",
+        (FastForward(BRANCH, A, B),),
+    ),
+    "offered, diverged": (state(replace(EQUAL, offer=B)), "syncing", (Merge(BRANCH, A, B),)),
+    "borrowed": (state(AHEAD, borrowed=B, borrowed_until=101.0), "in sync", ()),
+    "borrowed, not pushed in time": (
+        state(AHEAD, borrowed=B, borrowed_until=99.0),
+        "syncing",
+        (Push(BRANCH, UPSTREAM, B, A),),
+    ),
+    "ahead, direct": (
+        state(AHEAD, settings=settings(direct=True), push_from=101.0),
+        "ahead",
+        (Offer(BRANCH, B),),
+    ),
     "central": (
         state(Observed(True, moves=(Move(BRANCH, ZERO),))),
         "in sync",
@@ -134,6 +159,8 @@ observed = st.builds(
     behind=st.integers(0, 2),
     related=st.booleans(),
     base_lost=st.booleans(),
+    offer=commits,
+    offer_ahead=st.booleans(),
     moves=st.just(()) | st.just((Move(BRANCH, A),)),
 )
 states = st.builds(
@@ -175,10 +202,11 @@ def test_the_work_tree_moves_only_when_nothing_forbids_it(given_state):
             assert given_state.settings.pull == "auto"
             assert not (seen.paused or seen.operation or seen.moving or seen.bare)
             assert seen.branch == action.branch
-            assert seen.related
-            assert not seen.base_lost or seen.head is None
+            if seen.offer is None:
+                assert seen.related
+                assert not seen.base_lost or seen.head is None
         if isinstance(action, FastForward):
-            assert seen.ahead == 0 or seen.head is None
+            assert seen.offer_ahead or seen.ahead == 0 or seen.head is None
 
 
 @given(states)

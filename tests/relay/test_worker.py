@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from autosync.common import checkout
 from autosync.common.config import Repo, Settings
 from autosync.common.instance import Instance
 from autosync.common.repository import Repository
+from autosync.relay.announcement import Announcement
 from autosync.relay.state import Move
 from autosync.relay.worker import Worker
 from tests.support.git import git
@@ -24,9 +26,10 @@ class Listener:
     def __init__(self) -> None:
         self.moves: list[Move] = []
         self.conflicts: list = []
+        self.offers: list[Move] = []
 
-    def announce(self, worker, move):
-        self.moves.append(move)
+    def announce(self, worker, move, kind="pushed"):
+        (self.moves if kind == "pushed" else self.offers).append(move)
 
     def changed(self, worker):
         pass
@@ -390,6 +393,73 @@ def test_a_detached_head_is_left_alone(two):
     a, _ = two
     git(a.path, "checkout", "-q", "--detach")
     assert a.turn() == "held"
+
+
+def test_a_commit_is_fetched_directly_before_it_is_pushed(two, tmp_path, central):
+    a, b = two
+    a.settings = a.settings.model_copy(update={"direct": True, "push_delay": 1000.0})
+    a.worker = None
+    a.turn()
+    head = a.commit("f", "direct\n")
+
+    async def without_push() -> None:
+        a.worker.hint()
+        await a.worker._turn()
+
+    asyncio.run(without_push())
+    assert a.heard.offers == [Move(BRANCH, head)]
+    assert git(central, "rev-parse", "main") != head
+
+    git(b.path, "remote", "add", "a-machine", str(a.path))
+    offer = Announcement("committed", "1" * 40, BRANCH, head, "a-machine")
+
+    def hear(announcement: Announcement) -> str:
+        async def run() -> None:
+            b.worker.heard(announcement)
+            await b.worker._turn()
+
+        asyncio.run(run())
+        return b.worker.status.name
+
+    assert hear(offer) == "in sync"
+    assert b.head == head
+    assert b.read("f") == "direct\n"
+    # b leaves the push to a, and needs no network when it hears of it
+    assert git(central, "rev-parse", "main") != head
+    git(a.path, "push", "-q")
+    central.rename(central.with_suffix(".away"))
+    assert hear(replace(offer, kind="pushed")) == "in sync"
+    central.with_suffix(".away").rename(central)
+    assert b.turn() == "in sync"
+    assert b.heard.moves == []
+
+
+def test_a_machine_that_cannot_be_reached_is_passed_over(two, tmp_path):
+    a, b = two
+    head = a.commit("f", "1\n")
+    a.turn()
+    git(b.path, "remote", "add", "a-machine", str(tmp_path / "nowhere"))
+
+    async def run() -> None:
+        b.worker.heard(Announcement("pushed", "1" * 40, BRANCH, head, "a-machine"))
+        await b.worker._turn()
+
+    asyncio.run(run())
+    assert b.head == head
+
+
+def test_a_forged_offer_is_one_wasted_look(two):
+    a, b = two
+    git(b.path, "remote", "add", "a-machine", str(a.path))
+
+    async def run() -> None:
+        b.worker.heard(Announcement("committed", "1" * 40, BRANCH, "f" * 40, "a-machine"))
+        await b.worker._turn()
+
+    before = b.head
+    asyncio.run(run())
+    assert b.head == before
+    assert b.worker.status.name == "in sync"
 
 
 def test_a_bare_repository_announces_what_moves(tmp_path, central):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 
 import pytest
 
+from autosync.relay.reflector.connection import Connection
 from autosync.relay.reflector.server import Limits, ReflectorServer
 from tests.support.certificates import Authority
 from tests.support.wait import eventually
@@ -88,6 +90,46 @@ def test_one_that_never_ends_its_handshake_takes_a_place_only_for_a_while(contex
             with pytest.raises((ConnectionError, ssl.SSLError)):
                 await asyncio.open_connection("127.0.0.1", server.port, ssl=theirs)
             assert server.counters.refused == 1
+
+    asyncio.run(body())
+
+
+def test_what_comes_together_with_the_end_of_the_handshake_is_answered(contexts):
+    async def body():
+        ours, theirs = contexts
+        async with ReflectorServer(port=0, tls=ours) as server, plain(server.port, greeted=False) as raw:
+            reader, writer = raw.reader, raw.writer
+            received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = theirs.wrap_bio(received, sent, server_hostname="127.0.0.1")
+            while True:
+                try:
+                    client.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    writer.write(sent.read())
+                    received.write(await reader.read(65536))
+            client.write(b"subscribe x\nannounce x y\n")
+            writer.write(sent.read())  # the end of the handshake and two lines in one piece
+            lines = b""
+            while b"x!y\n" not in lines:
+                received.write(await reader.read(65536))
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    lines += client.read()
+            assert lines == b"debug!connected...\nx!y\n"
+
+    asyncio.run(body())
+
+
+def test_one_that_is_gone_before_it_is_greeted_leaves_nothing():
+    async def body():
+        async with ReflectorServer(port=0) as server:
+            async with plain(server.port) as any:
+                connection = Connection(server)
+                connection.connection_made(any.writer.transport)
+                connection.connection_lost(None)
+                connection.begin(any.writer.transport)
+            await eventually(lambda: not server.connections, "both are forgotten")
+            assert server.hub.subscriptions == 0
 
     asyncio.run(body())
 

@@ -20,9 +20,10 @@ from autosync.relay.transports.base import Subscription
 from tests.relay.reflector.clients import plain
 from tests.relay.reflector.clock import in_time, run_jumping
 from tests.support.certificates import Authority
+from tests.support.server import free_port
 from tests.support.wait import eventually
 
-from .reflectors import ID, announcement, running, transport
+from .reflectors import ID, OTHER, announcement, running, transport
 
 
 @contextlib.asynccontextmanager
@@ -140,6 +141,38 @@ def test_a_state_begins_once_however_often_it_is_tried(caplog):
 
     run_jumping(body())
     assert len([record for record in caplog.records if "nothing listens" in record.message]) == 1
+
+
+def test_a_state_that_goes_on_for_another_reason_began_when_it_began():
+    async def body():
+        made = transport(free_port())
+        async with running(made, online=False):
+            await eventually(lambda: made.health.error, "nothing listens")
+            since, error = made.health.since, made.health.error
+            async with ReflectorServer(port=made._endpoint.port, limits=Limits(connections=0)):
+                await eventually(lambda: made.health.error != error, "another reason")
+                assert (made.health.state, made.health.since) == ("offline", since)
+
+    asyncio.run(body())
+
+
+def test_stopping_while_the_server_does_not_read():
+    async def body():
+        async with strange_server(answer_then_freeze) as port:
+            made = transport(port)
+            async with running(made):
+                n = 0
+                while not made._link.congested:
+                    made.announce(announcement(f"{n:040x}", ref=f"refs/heads/{n}-" + "x" * 150))
+                    n += 1
+                    if not n % 100:
+                        await asyncio.sleep(0)
+                # the newest of each branch waits, and what is too much is not even queued
+                made.announce(announcement())
+                made.announce(announcement(OTHER))
+                assert len(made._outbox) == 1
+
+    asyncio.run(body())
 
 
 def test_a_flood_costs_at_most_a_look_a_second_and_other_repositories_nothing():

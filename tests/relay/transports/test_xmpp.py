@@ -1,27 +1,60 @@
-"""The transport on a real server: finding each other, telling, healing."""
+"""The transport on real servers: finding each other, telling, hearing, healing."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import logging
+from pathlib import Path
 
 import pytest
 
+from autosync.common.config import Xmpp
+from autosync.relay.transports.xmpp import Limits, XmppTransport
+from tests.support.certificates import Authority
+from tests.support.ejabberd import Ejabberd
 from tests.support.prosody import Prosody
+from tests.support.proxy import Proxy
 from tests.support.wait import eventually
-from tests.support.xmpp import Machine, announcement, machines, settings
+from tests.support.xmpp import QUICK, Machine, Person, Recorder, announcement, machines, settings
+
+_numbers = itertools.count()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Prosody(tmp_path_factory.mktemp("server")) as server:
+@pytest.fixture(scope="module", params=[Prosody, Ejabberd], ids=["prosody", "ejabberd"])
+def server(request, tmp_path_factory):
+    with request.param(tmp_path_factory.mktemp("server")) as server:
         yield server
 
 
+class Account:
+    def __init__(self, server, folder: Path) -> None:
+        self.user = f"user{next(_numbers)}"
+        self.password = f"geheim-{self.user}"
+        self.jid = server.add_account(self.user, self.password)
+        self._server = server
+        self._folder = folder
+
+    def config(self, **more) -> Xmpp:
+        return settings(self._server, self.user, self.password, self._folder, **more)
+
+
 @pytest.fixture
-def config(server, tmp_path, request):
-    user = f"u{abs(hash(request.node.nodeid))}"
-    server.add_account(user, "secret")
-    return settings(server, user, "secret", tmp_path)
+def account(server, tmp_path):
+    return Account(server, tmp_path)
+
+
+@pytest.fixture
+def other(server, tmp_path):
+    return Account(server, tmp_path)
+
+
+@pytest.fixture
+def config(account):
+    return account.config()
+
+
+# telling and hearing ----------------------------------------------------------------------------------
 
 
 def test_an_announcement_reaches_the_other_machines_and_not_the_sender(config):
@@ -47,6 +80,270 @@ def test_machines_see_each_other(config):
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("order", ["ours first", "theirs first"])
+def test_machines_of_a_peer_are_told_whoever_came_first(account, other, order):
+    ours = (account.config(peers=[other.jid]), "laptop")
+    theirs = (other.config(peers=[account.jid]), "peer")
+
+    async def scenario():
+        async with machines(ours if order == "ours first" else theirs) as (first,):
+            async with machines(theirs if order == "ours first" else ours) as (second,):
+                first.transport.announce(announcement())
+                second.transport.announce(announcement("b" * 40))
+                await eventually(lambda: first.recorder.commits and second.recorder.commits, "both to hear")
+                assert first.recorder.commits == ["b" * 40]
+                assert second.recorder.commits == ["a" * 40]
+                assert len(first.transport.peers()) == 1
+            await eventually(lambda: not first.knows(), "the peer's farewell")
+
+    asyncio.run(scenario())
+
+
+def test_a_peer_is_told_where_somebody_listens_with_an_ordinary_priority(account, other):
+    async def scenario():
+        async with (
+            machines((account.config(peers=[other.jid]), "laptop")) as (laptop,),
+            Person(laptop_server(account), other.user, other.password, "phone", priority=0) as person,
+        ):
+            laptop.transport.announce(announcement())
+            await eventually(lambda: person.messages, "the headline")
+            assert person.bodies == ["pushed refs/heads/main"]
+            assert person.messages[0].get("type") == "headline"
+
+    asyncio.run(scenario())
+
+
+def laptop_server(account):
+    return account._server
+
+
+def test_strangers_are_not_believed_and_reported_once(account, other, caplog):
+    async def scenario():
+        async with machines((account.config(), "laptop"), (other.config(peers=[account.jid]), "stranger")) as pair:
+            laptop, stranger = pair
+            for n in range(3):
+                stranger.transport.announce(announcement(f"{n:040x}"))
+            # the stranger does not know our address: it is told
+            stranger.transport._connection.say(_to(announcement(), laptop.transport._connection.me))
+            stranger.transport._connection.say(_to(announcement(), laptop.transport._connection.me))
+            await eventually(lambda: laptop.transport.dropped >= 2, "them to be dropped")
+            assert not laptop.recorder.announcements
+            assert not laptop.knows()
+
+    asyncio.run(scenario())
+    assert [record for record in caplog.messages if "neither this account nor in peers" in record] != []
+    assert sum("neither this account nor in peers" in record for record in caplog.messages) == 1
+
+
+def _to(what, address):
+    from autosync.relay.transports import xmpp_stanza
+
+    return xmpp_stanza.headline(address, what)
+
+
+def test_what_is_malformed_is_dropped_and_counted(account):
+    async def scenario():
+        async with (
+            machines((account.config(), "laptop")) as (laptop,),
+            Person(account._server, account.user, account.password, "phone") as person,
+        ):
+            me = laptop.transport._connection.me
+            for payload in (
+                "<announcement xmlns='urn:autosync:0'/>",
+                "<announcement xmlns='urn:autosync:0' kind='pushed' repository='r' ref='refs/heads/main'"
+                " commit='--upload-pack=x' machine='m'/>",
+            ):
+                person.send_raw(f"<message type='headline' to='{me}'>{payload}</message>")
+            person.send_raw(f"<presence to='{me}'><priority>many</priority></presence>")
+            person.send_raw(f"<message type='headline' to='{me}'><body>lunch?</body></message>")
+            await eventually(lambda: laptop.transport.dropped >= 2, "them to be counted")
+            person.send_raw(ET_string(_to(announcement(), me)))
+            await eventually(lambda: laptop.recorder.commits, "a good one to be heard")
+            assert laptop.state == "online"
+
+    asyncio.run(scenario())
+
+
+def ET_string(element):
+    from xml.etree import ElementTree as ET
+
+    return ET.tostring(element, encoding="unicode")
+
+
+def test_a_flood_costs_little_and_then_words_count_again(account):
+    async def scenario():
+        async with (
+            machines((account.config(), "laptop")) as (laptop,),
+            Person(account._server, account.user, account.password, "phone") as person,
+        ):
+            me = laptop.transport._connection.me
+            flood = "".join(ET_string(_to(announcement(f"{n:040x}"), me)) for n in range(2000))
+            person.send_raw(flood)
+            await eventually(lambda: laptop.transport.dropped + len(laptop.recorder.commits) >= 2000, "all of it")
+            assert laptop.transport.dropped > 1000
+            last = "f" * 40
+
+            def heard():
+                person.send_raw(ET_string(_to(announcement(last), me)))
+                return last in laptop.recorder.commits
+
+            await eventually(heard, "a later word to be heard")
+
+    asyncio.run(scenario())
+
+
+# a person on the same account -------------------------------------------------------------------------
+
+
+def test_a_person_keeps_what_is_said_to_the_account(account, other):
+    """With a machine online and no other client, the server stores messages as if nobody were there."""
+
+    async def scenario():
+        server = account._server
+        async with machines((account.config(), "laptop")) as (laptop,):
+            async with Person(server, other.user, other.password, "phone") as friend:
+                friend.send_message(mto=account.jid, mbody="while you were out", mtype="chat")
+                await friend.plugin["xep_0199"].ping(server.domain)
+            async with Person(server, account.user, account.password, "phone", priority=0) as person:
+                await eventually(lambda: "while you were out" in person.bodies, "the stored message")
+            assert not laptop.recorder.announcements
+            assert laptop.transport.dropped == 0
+
+    asyncio.run(scenario())
+
+
+def test_announcements_are_neither_archived_nor_copied(account):
+    async def scenario():
+        server = account._server
+        async with (
+            machines((account.config(), "laptop"), (account.config(), "desk")) as (laptop, desk),
+            Person(server, account.user, account.password, "phone") as person,
+        ):
+            enable = person.make_iq_set()
+            enable.append(_element("<enable xmlns='urn:xmpp:carbons:2'/>"))
+            await enable.send()
+            await eventually(lambda: len(laptop.transport._audience.addresses()) == 2, "all to be known")
+            laptop.transport.announce(announcement())
+            await eventually(lambda: desk.recorder.commits and person.messages, "all to hear")
+            query = person.make_iq_set()
+            query.append(_element("<query xmlns='urn:xmpp:mam:2'/>"))
+            await query.send()
+            # one headline for the person, no copies of it and none from the archive
+            assert [message.get("type") for message in person.messages] == ["headline"]
+
+    asyncio.run(scenario())
+
+
+def _element(text):
+    from xml.etree import ElementTree as ET
+
+    return ET.fromstring(text)
+
+
+def test_it_answers_who_it_is_and_nothing_else(account):
+    async def scenario():
+        async with (
+            machines((account.config(), "laptop")) as (laptop,),
+            Person(account._server, account.user, account.password, "phone") as person,
+        ):
+            me = laptop.transport._connection.me
+            info = await person.plugin["xep_0030"].get_info(jid=me)
+            assert ("client", "bot", None, "autosync 1.0") in info["disco_info"]["identities"]
+            assert "urn:autosync:0" in info["disco_info"]["features"]
+            await person.plugin["xep_0199"].ping(me)
+            await eventually(lambda: any(p.get("from") == me for p in person.presences), "its presence")
+            seen = next(p for p in person.presences if p.get("from") == me)
+            assert seen.findtext("{jabber:client}status") == "laptop"
+            assert int(seen.findtext("{jabber:client}priority")) < 0
+            request = person.make_iq_get(ito=me)
+            request.append(_element("<query xmlns='jabber:iq:version'/>"))
+            with pytest.raises(Exception, match="service-unavailable"):
+                await request.send()
+
+    asyncio.run(scenario())
+
+
+# dvcs-autosync ----------------------------------------------------------------------------------------
+
+
+def test_dvcs_autosync_is_heard_and_told(account):
+    """As it behaves on the wire: presence to the own bare address, chat messages, and it needs our presence first."""
+
+    async def scenario():
+        server, config = account._server, account.config(**{"dvcs-autosync": True})
+        async with (
+            machines((config, "laptop")) as (laptop,),
+            Person(server, account.user, account.password, "AutosyncJabberBot on attic", priority=0) as ancestor,
+        ):
+            ancestor.send_presence(pto=account.jid)
+            await eventually(lambda: laptop.transport._audience.addresses(), "it to be known")
+            me = laptop.transport._connection.me
+            ancestor.send_message(mto=account.jid, mtype="chat", mbody="login attic")
+            ancestor.send_message(mto=account.jid, mtype="chat", mbody="pushed ssh://host/notes.git\n")
+            await eventually(lambda: laptop.recorder.looks, "a look")
+            assert laptop.recorder.looks == [None]
+            laptop.transport.announce(announcement())
+            await eventually(lambda: [m for m in ancestor.messages if m.get("from") == me], "words from us")
+
+            def chats():
+                return [m for m in ancestor.messages if m.get("type") == "chat" and m.get("from") == me]
+
+            await eventually(chats, "the chat message")
+            assert chats()[0].findtext("{jabber:client}body").split()[0].lower() == "pushed"
+            assert me in {p.get("from") for p in ancestor.presences}
+            assert len(chats()) == 1, "it is never answered"
+
+    asyncio.run(scenario())
+
+
+def test_two_machines_that_speak_dvcs_autosync_look_once(account):
+    async def scenario():
+        config = account.config(**{"dvcs-autosync": True})
+        async with machines((config, "laptop"), (config, "desk")) as (laptop, desk):
+            await eventually(lambda: laptop.knows() and desk.knows(), "them to meet")
+            laptop.transport.announce(announcement())
+            await laptop.transport.flush()
+            await eventually(lambda: desk.recorder.commits, "it to be heard")
+            await desk.transport.flush()
+            assert desk.recorder.looks == laptop.recorder.looks == []
+
+    asyncio.run(scenario())
+
+
+# one-shot runs ----------------------------------------------------------------------------------------
+
+
+def test_a_one_shot_run_reaches_own_machines_and_peers(account, other):
+    async def scenario():
+        config = account.config(peers=[other.jid])
+        async with machines((config, "desk"), (other.config(peers=[account.jid]), "peer")) as (desk, peer):
+            single = XmppTransport(config, "laptop", "default", "1.0")
+            task = asyncio.create_task(single.run(Recorder()))
+            single.announce(announcement())
+            await single.flush()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await eventually(lambda: desk.recorder.commits and peer.recorder.commits, "both to hear")
+
+    asyncio.run(scenario())
+
+
+def test_flush_ends_when_nothing_can_be_reached(config):
+    async def scenario():
+        single = XmppTransport(config.model_copy(update={"port": 9}), "laptop", "default", "1.0")
+        task = asyncio.create_task(single.run(Recorder()))
+        single.announce(announcement())
+        await single.flush()
+        assert single.health.state == "offline"
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
+# healing ----------------------------------------------------------------------------------------------
+
+
 def test_it_comes_back_when_the_server_was_killed(server, config):
     async def scenario():
         async with machines((config, "laptop"), (config, "desk")) as (laptop, desk):
@@ -56,6 +353,15 @@ def test_it_comes_back_when_the_server_was_killed(server, config):
             await eventually(lambda: laptop.recorder.connections == desk.recorder.connections == 2, "the return")
             laptop.transport.announce(announcement())
             await eventually(lambda: desk.recorder.commits, "the other to hear")
+
+    asyncio.run(scenario())
+
+
+def test_it_comes_back_when_the_server_was_restarted(server, config):
+    async def scenario():
+        async with machines((config, "laptop")) as (laptop,):
+            server.restart()
+            await eventually(lambda: laptop.recorder.connections == 2, "the return")
 
     asyncio.run(scenario())
 
@@ -70,6 +376,197 @@ def test_it_may_start_before_the_server(server, config):
             await eventually(lambda: machine.state == "online", "the connection")
         finally:
             await machine.stop()
+        assert machine.state == "offline"
+
+    asyncio.run(scenario())
+
+
+def test_a_frozen_server_is_noticed(server, config):
+    async def scenario():
+        async with machines((config, "laptop"), limits=Limits(0.3, 0.3, 1.0, 1.0)) as (laptop,):
+            server.freeze()
+            await eventually(lambda: laptop.state == "offline", "the silence to be noticed")
+            assert "silent" in laptop.transport.health.error
+            server.thaw()
+            await eventually(lambda: laptop.state == "online", "the return")
+
+    asyncio.run(scenario())
+
+
+def test_a_cut_connection_is_replaced_and_what_was_said_in_it_is_said_again(server, config):
+    async def scenario():
+        async with Proxy(server.port) as proxy:
+            through = config.model_copy(update={"port": proxy.port})
+            async with machines((through, "laptop"), (config, "desk")) as (laptop, desk):
+                await eventually(laptop.knows, "them to meet")
+                proxy.stall()
+                laptop.transport.announce(announcement())
+                proxy.cut()
+                await eventually(lambda: laptop.state == "offline", "the loss")
+                proxy.flow()
+                await eventually(lambda: desk.recorder.commits, "what was lost")
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_that_falls_silent_is_noticed(server, config):
+    async def scenario():
+        async with Proxy(server.port) as proxy:
+            through = config.model_copy(update={"port": proxy.port})
+            async with machines((through, "laptop"), limits=Limits(0.3, 0.3, 1.0, 1.0)) as (laptop,):
+                proxy.stall()
+                await eventually(lambda: laptop.state == "offline", "the silence to be noticed")
+                # new connections are silent too, from the first byte on
+                await eventually(lambda: proxy.connections >= 3, "more attempts")
+                proxy.flow()
+                await eventually(lambda: laptop.state == "online", "the return")
+
+    asyncio.run(scenario())
+
+
+def test_two_instances_with_one_address_do_not_fight(config):
+    async def scenario():
+        async with machines((config, "twin")) as (one,):
+            two = Machine(config, "twin")
+            try:
+                # the server throws the older one out; it comes back under another name, and stays
+                await eventually(lambda: one.recorder.connections >= 2 and two.state == one.state == "online", "peace")
+                before = one.recorder.connections, two.recorder.connections
+                one.transport.announce(announcement())
+                await eventually(lambda: two.recorder.commits, "one to hear the other")
+                two.transport.announce(announcement("b" * 40))
+                await eventually(lambda: one.recorder.commits, "the other to hear the one")
+                assert (one.recorder.connections, two.recorder.connections) == before == (2, 1)
+            finally:
+                await two.stop()
+
+    asyncio.run(scenario())
+
+
+# logging in -------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_password_is_shown_once_and_a_corrected_one_is_used_at_once(server, account, caplog):
+    caplog.set_level(logging.INFO)
+
+    async def scenario():
+        config = account.config()
+        config.password_file.write_text("wrong-word\n")
+        async with Proxy(server.tls_port) as proxy:
+            machine = Machine(config.model_copy(update={"port": proxy.port, "direct_tls": True}), "laptop")
+            try:
+                await eventually(lambda: machine.state == "failed", "the refusal")
+                health = machine.transport.health
+                assert account.jid in health.error
+                assert "password-file" in health.remedy
+                connections = proxy.connections
+                config.password_file.write_text(f"{account.password}\n")
+                await eventually(lambda: machine.state == "online", "the connection")
+                assert (connections, proxy.connections) == (1, 2)
+            finally:
+                await machine.stop()
+
+    asyncio.run(scenario())
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 1
+
+
+def test_no_secret_is_logged(account, caplog):
+    caplog.set_level(logging.DEBUG)
+
+    async def scenario():
+        config = account.config()
+        async with machines((config, "laptop")) as (laptop,):
+            laptop.transport.announce(announcement())
+            await laptop.transport.flush()
+        config.password_file.write_text("wrong-word\n")
+        machine = Machine(config, "laptop")
+        await eventually(lambda: machine.state == "failed", "the refusal")
+        await machine.stop()
+
+    asyncio.run(scenario())
+    assert account.password not in caplog.text
+    assert "wrong-word" not in caplog.text
+
+
+def test_direct_tls(server, config):
+    async def scenario():
+        update = {"port": server.tls_port, "direct_tls": True}
+        async with machines((config.model_copy(update=update), "laptop")) as (laptop,):
+            assert laptop.recorder.connections == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("direct_tls", [False, True], ids=["starttls", "direct"])
+@pytest.mark.parametrize("fault", ["authority", "name", "expired"])
+def test_a_certificate_that_is_not_to_be_trusted_is_refused(server, config, tmp_path, fault, direct_tls):
+    if fault == "authority":
+        server.renew_certificate(Authority(tmp_path / "other"))
+    elif fault == "name":
+        server.renew_certificate(None, "elsewhere.example")
+    else:
+        server.renew_certificate(expired=True)
+    server.restart()
+    try:
+
+        async def scenario():
+            port = server.tls_port if direct_tls else server.port
+            machine = Machine(config.model_copy(update={"direct_tls": direct_tls, "port": port}), "laptop")
+            try:
+                await eventually(lambda: machine.state == "failed", "the refusal")
+                assert "certificate" in machine.transport.health.error
+                assert "ca-file" in machine.transport.health.remedy
+            finally:
+                await machine.stop()
+
+        asyncio.run(scenario())
+    finally:
+        server.renew_certificate()
+        server.restart()
+
+
+def test_a_removed_account_is_the_persons_matter(server, account):
+    async def scenario():
+        async with machines((account.config(), "laptop")) as (laptop,):
+            server.remove_account(account.user)
+            server.restart()
+            await eventually(lambda: laptop.state == "failed", "the refusal")
+
+    asyncio.run(scenario())
+
+
+def test_a_server_that_does_not_serve_the_domain(config):
+    async def scenario():
+        machine = Machine(config.model_copy(update={"jid": "user@elsewhere.example"}), "laptop")
+        try:
+            await eventually(lambda: machine.state == "failed", "the refusal")
+            assert "elsewhere.example" in machine.transport.health.error
+        finally:
+            await machine.stop()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("stage", ["first", "connecting", "silent", "online"])
+def test_cancelling_leaves_nothing_at_any_stage(server, config, stage):
+    async def scenario():
+        async with Proxy(server.port) as proxy:
+            before = asyncio.all_tasks()
+            if stage == "silent":
+                proxy.stall()
+            machine = Machine(config.model_copy(update={"port": proxy.port}), "laptop", QUICK)
+            if stage == "connecting":
+                await eventually(lambda: proxy.connections, "the connection")
+            elif stage == "silent":
+                await eventually(lambda: proxy.seen, "the first bytes")
+            elif stage == "online":
+                await eventually(lambda: machine.state == "online", "the session")
+            else:
+                await asyncio.sleep(0)
+            await machine.stop()
+            left = {t for t in asyncio.all_tasks() - before if "Proxy" not in repr(t.get_coro())}
+            assert not left
         assert machine.state == "offline"
 
     asyncio.run(scenario())
