@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from autosync.common import cli
+from autosync.common.errors import exit_code
+from autosync.common.instance import Instance
 from autosync.common.version import version
 
 # In the order in which `autosync --help` shows them: a module of this portion, and its help in short, so
@@ -54,4 +56,5 @@ def group(context: click.Context, config: Path | None) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    return cli.run(group, "autosync", argv)
+    # a subcommand ends its own errors; what is left is a bug in loading one
+    return exit_code("autosync", lambda: cli.run(group, "autosync", argv), lambda: Instance.of().state)

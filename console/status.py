@@ -42,10 +42,9 @@ def _show_json(data: dict[str, Any]) -> None:
 
 
 def _show_table(data: dict[str, Any]) -> None:
-    from .terminal import rich_console
+    from .terminal import rich_console, show
 
-    console = rich_console()
-    console.print(_picture(data, console))
+    show(_picture(data, rich_console()))
 
 
 def _picture(data: dict[str, Any], console: Console) -> RenderableType:

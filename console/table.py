@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from . import wording
 from .survey import kind
+from .terminal import hanging
 
 # Colours from the terminal's own sixteen, none that vanishes on a dark or a light background.
 _GOOD, _MOVING, _BAD, _QUIET = "green", "cyan", "bold red", "dim"
@@ -162,13 +162,9 @@ class StatusTable:
     def _trouble(self, what: str | None, remedy: str | None, since: float | None = None) -> Iterator[RenderableType]:
         if what:
             when = f" (since {wording.clock(since, self._now)})" if since else ""
-            yield Padding(Text(_readable(what) + when), (0, 0, 0, 3), expand=False)
+            yield hanging("", "", _readable(what) + when, 3)
         if remedy:
-            row = Table.grid()
-            row.add_column(width=len(self._arrow))
-            row.add_column(overflow="fold")
-            row.add_row(Text(self._arrow, _MOVING), Text(_readable(remedy)))
-            yield Padding(row, (0, 0, 0, 3), expand=False)
+            yield hanging(self._arrow, _MOVING, _readable(remedy), 3)
 
 
 def _readable(text: str) -> str:

@@ -9,19 +9,45 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
-#: Columns of what is no terminal: a log, a mail, a file.
-PLAIN_WIDTH = 100
+#: Columns of what is no terminal: lines there are for a search or a paste, and not to be folded.
+_PLAIN_WIDTH = 2000
 
 
-def rich_console(width: int | None = None) -> Console:
+def rich_console() -> Console:
     """Standard output for rich. No colours when piped or with NO_COLOR; no markup, no highlighting."""
     from rich.console import Console
 
-    if width is None and not sys.stdout.isatty():
-        width = PLAIN_WIDTH
-    return Console(width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    width = None if sys.stdout.isatty() else _PLAIN_WIDTH
+    return Console(width=width, markup=False, highlight=False, emoji=False)
+
+
+def show(picture: RenderableType) -> None:
+    """Print something of rich's to standard output; without the blanks that fill its lines where it is no terminal."""
+    console = rich_console()
+    if console.is_terminal:
+        console.print(picture)
+        return
+    with console.capture() as captured:
+        console.print(picture)
+    for line in captured.get().splitlines():
+        say(line.rstrip())
+
+
+def hanging(mark: str, style: str, text: str, indent: int) -> RenderableType:
+    """A text of any length behind a mark, all of its lines indented alike."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    if not mark:
+        return Padding(Text(text), (0, 0, 0, indent), expand=False)
+    row = Table.grid()
+    row.add_column(width=len(mark))
+    row.add_column(overflow="fold")
+    row.add_row(Text(mark, style), Text(text))
+    return Padding(row, (0, 0, 0, indent), expand=False)
 
 
 def symbols_fit() -> bool:

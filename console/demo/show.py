@@ -10,7 +10,7 @@ from rich.text import Text
 from autosync.common.operations import Operation
 
 from .. import wording
-from ..terminal import rich_console, symbols_fit
+from ..terminal import show, symbols_fit
 from .stage import SETTLE, Machine, Stage
 from .tour import Moment, Step
 
@@ -27,11 +27,11 @@ class Show:
     """Prints the demo as it goes along: in colour on a terminal, as plain lines elsewhere."""
 
     def __init__(self) -> None:
-        self._console = rich_console()
         self._tick = "✓" if symbols_fit() else "+"
 
-    def _line(self, *parts: tuple[str, str]) -> None:
-        self._console.print(Text.assemble(*parts))
+    @staticmethod
+    def _line(*parts: tuple[str, str]) -> None:
+        show(Text.assemble(*parts))
 
     def beginning(self, stage: Stage) -> None:
         self._line(("Two machines, ", ""), ("laptop", "bold"), (" and ", ""), ("desk", "bold"), (", live in", ""))

@@ -1,0 +1,122 @@
+"""`autosync doctor`: looks for what is wrong, and says how to mend it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from autosync.common import config
+from autosync.common.config import Config, Repo
+from autosync.common.errors import EXIT_OK, EXIT_PROBLEM, Problem
+from autosync.common.instance import Instance
+from autosync.common.repository import Repository
+from autosync.common.version import version
+
+from . import findings, wording
+from .edge import subcommand
+from .findings import Check
+from .survey import kind, survey
+from .terminal import hanging, say, show, symbols_fit
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="For scripts: one JSON object a line, for each thing looked at.")
+@subcommand
+def command(instance: Instance, as_json: bool) -> int:
+    """Look for what is wrong, on this machine and in each repository, with the remedy. Ends with 1 if anything is."""
+    shown = _Plain() if as_json else _Words()
+    found = 0
+    for place, checks in examine(instance):
+        for check in checks:
+            found += check.problem is not None
+            shown.check(place, check)
+    shown.end(found)
+    return EXIT_PROBLEM if found else EXIT_OK
+
+
+def examine(instance: Instance) -> Iterator[tuple[str, Iterator[Check]]]:
+    """All that is looked at, by place: `this machine`, then each repository's path."""
+    try:
+        settings, repos = config.load(instance.config)
+    except Problem as problem:
+        yield "this machine", iter([findings.git_version(), Check("configuration", problem=problem)])
+        return
+    data = survey(instance)
+    yield "this machine", _machine(instance, settings, repos, data)
+    for repo, entry in zip(repos, data["repositories"], strict=True):
+        yield str(repo.path), _repository(repo, entry)
+
+
+def _machine(instance: Instance, settings: Config, repos: list[Repo], data: dict[str, Any]) -> Iterator[Check]:
+    yield findings.git_version()
+    yield Check("configuration", f"{instance.config}, {wording.count(len(repos), 'repository', 'repositories')}")
+    yield from findings.secrets(settings)
+    for name in sorted(findings.wanted_services(repos), reverse=True):
+        yield findings.service(name, data[name], version())
+    if data["relay"]["alive"]:
+        yield from (findings.transport(entry) for entry in data["transports"])
+    yield findings.watch_budget(repos)
+
+
+def _repository(repo: Repo, entry: dict[str, Any]) -> Iterator[Check]:
+    try:
+        repository = Repository.open(repo.path)
+    except Problem as problem:
+        yield Check("repository", problem=problem)
+        return
+    if not repository.bare:
+        if repo.settings.watch:
+            yield findings.identity(repository)
+        if repo.settings.push == "auto" or repo.settings.pull != "never":
+            yield findings.upstream(entry)
+    yield from findings.hooks(repository)
+    for held in entry["quarantined"]:
+        yield Check("held back", problem=Problem(f"{held['path']}: {held['reason']}", held["remedy"]))
+    # a service that does not run is told of above, and so is a missing upstream
+    told = entry["state"].endswith("not running") or entry["state"] == "no upstream"
+    if not told and kind(entry) in ("needs you", "offline") and entry["reason"]:
+        yield Check(entry["state"], problem=Problem(entry["reason"], entry["remedy"]))
+
+
+class _Plain:
+    def check(self, place: str, check: Check) -> None:
+        problem = check.problem
+        row = {
+            "place": place,
+            "subject": check.subject,
+            "good": check.good,
+            "what": problem and problem.what,
+            "remedy": problem and problem.remedy,
+        }
+        print(json.dumps(row))
+
+    def end(self, found: int) -> None:
+        pass
+
+
+class _Words:
+    def __init__(self) -> None:
+        self._tick, self._arrow = ("✓ ", "→ ") if symbols_fit() else ("+ ", "-> ")
+        self._place = ""
+
+    def check(self, place: str, check: Check) -> None:
+        if place != self._place:
+            if self._place:
+                say()
+            show(Text(wording.path(place, Path.home()), "bold"))
+            self._place = place
+        if check.problem is None:
+            show(hanging(self._tick, "green", f"{check.subject}: {wording.plain(check.good or '')}", 2))
+            return
+        show(hanging("! ", "bold red", f"{check.subject}: {check.problem.what}", 2))
+        if check.problem.remedy:
+            show(hanging(self._arrow, "cyan", check.problem.remedy, 4))
+
+    def end(self, found: int) -> None:
+        say()
+        show(Text(f"{wording.count(found, 'thing')} to mend", "bold red") if found else Text("all is well", "green"))
