@@ -18,6 +18,7 @@ from autosync.common.repository import Repository
 from .announcement import Kind
 from .conflict import Conflict
 from .hub import Hub
+from .report import report
 from .state import Move
 from .transports.base import Transport
 from .transports.build import build
@@ -38,15 +39,15 @@ async def run(instance: Instance, path: Path) -> dict[str, Any]:
     repository.make_own_folders()
     again = repository.tree_dir / "once-again"
     again.touch()
-    report: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     # asked once more after the lock is given up: the mark may have come in between
     while again.exists():
         with _alone(repository) as alone:
             if not alone:
                 break
             again.unlink(missing_ok=True)
-            report = await _run(instance, path)
-    return report
+            found = await _run(instance, path)
+    return found
 
 
 @contextlib.contextmanager
@@ -79,7 +80,7 @@ async def _run(instance: Instance, path: Path) -> dict[str, Any]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    return worker.report()
+    return report(worker)
 
 
 async def _told(hub: Hub, transports: list[Transport]) -> None:
@@ -110,7 +111,7 @@ class _Herald:
             _log.warning("%s: %s: %s", worker.repo.path, conflict.path, conflict.what)
 
 
-def checked(report: dict[str, Any]) -> None:
+def checked(found: dict[str, Any]) -> None:
     """Raises Problem when a report tells of something that the person has to mend."""
-    if report and report["state"] in ("error", "offline", "held", "diverged", "no upstream"):
-        raise Problem(f"{report['path']}: {report['reason']}", report["remedy"])
+    if found and found["state"] in ("error", "offline", "held", "diverged", "no upstream"):
+        raise Problem(f"{found['path']}: {found['reason']}", found["remedy"])

@@ -26,6 +26,7 @@ from .failures import Backoff
 from .failures import Kind as Failing
 from .hub import Hub, soon
 from .notes import NoteWatch
+from .report import report
 from .state import Move
 from .transports.base import Transport
 from .transports.build import build
@@ -215,7 +216,7 @@ class Service:
             "started": self._started,
             "name": self._config.name,
             "config_error": problem and str(problem),
-            "repositories": [worker.report() for worker in self._workers.values()],
+            "repositories": [report(worker) for worker in self._workers.values()],
             "transports": [
                 {
                     "name": t.name,
@@ -244,7 +245,7 @@ class Service:
         async with asyncio.TaskGroup() as group:
             for worker in chosen:
                 group.create_task(worker.sync(progress))
-        return {"repositories": [worker.report() for worker in chosen]}
+        return {"repositories": [report(worker) for worker in chosen]}
 
     async def _reload_command(self, request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
         self.reload()

@@ -8,8 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from autosync.common import config
 from autosync.common.config import Repo, Settings, Shared
@@ -24,11 +23,12 @@ from .act import Actor, BranchAbsent, Failed, Stopped
 from .announcement import Announcement
 from .announcement import Kind as AnnouncementKind
 from .conflict import Conflict
-from .failures import Backoff, Failure, Kind
+from .failures import Failure, Kind
 from .identity import Identity
 from .look import look, remember
 from .memory import Memory
 from .plan import plan
+from .schedule import Schedule
 from .state import (
     Action,
     Announce,
@@ -50,8 +50,9 @@ from .state import (
 _log = logging.getLogger(__name__)
 #: Actions in one turn without waiting; a plan that never comes to rest is a bug, and must not spin.
 _MOST_STEPS = 50
-#: Seconds between looks at the remote of a repository in which nothing is committed yet.
-_UNBORN_POLL = 5.0
+#: Seconds that `sync` waits at most, and the seconds until a next try for which it waits on.
+_SYNC_LIMIT, _SOON = 3600.0, 3.0
+_ENDED_BY_FETCH = (Kind.OFFLINE, Kind.AUTH, Kind.MISSING, Kind.UNSAFE)
 
 
 class Herald(Protocol):
@@ -65,18 +66,6 @@ class Herald(Protocol):
 
     def resolved(self, worker: Worker, conflicts: tuple[Conflict, ...]) -> None:
         """Conflicts were resolved by keeping both versions."""
-
-
-@dataclass(slots=True)
-class _Pauses:
-    """When the next try of each kind is allowed, in monotonic seconds, and the pauses behind that."""
-
-    fetch_from: float = 0.0
-    push_from: float = 0.0
-    move_from: float = 0.0
-    fetch: Backoff = field(default_factory=lambda: Backoff(random.random))
-    push: Backoff = field(default_factory=lambda: Backoff(random.random))
-    move: Backoff = field(default_factory=lambda: Backoff(random.random))
 
 
 class Worker:
@@ -104,11 +93,10 @@ class Worker:
         self._idle = asyncio.Event()
         self._turns = 0
         self._fetch_due = True
-        self._next_poll = 0.0
+        self._schedule = Schedule(clock)
+        self._wake_at = 0.0
         self._branch_absent = False
         self._stopped_at: tuple[str, str] | None = None
-        self._pauses = _Pauses()
-        self._push_head: str | None = None
         self._expected: dict[str, str] = {}
         self._unsaved = False
         self._invitation: Invitation | None = None
@@ -130,7 +118,7 @@ class Worker:
 
     def retry(self) -> None:
         """What kept the remote away may be over: try now, whatever pause was under way."""
-        self._pauses = _Pauses()
+        self._schedule.forget_pauses()
         self.fetch_hint()
 
     def heard(self, announcement: Announcement) -> None:
@@ -152,7 +140,7 @@ class Worker:
         elif announcement.kind == "pushed":
             # many machines that hear the same spread their fetches
             spread = random.uniform(0, self._settings.fetch_jitter)  # noqa: S311
-            self._pauses.fetch_from = self._clock() + spread
+            self._schedule.fetch_in(spread)
             self.fetch_hint()
 
     def expect(self, ref: str, commit: str) -> None:
@@ -162,30 +150,35 @@ class Worker:
 
     async def sync(self, progress: Callable[[str], None]) -> None:
         """Forget all pauses, look at both sides now, and return when the worker has come to rest."""
-        self._push_head = None
+        self._schedule.push_now()
         self.retry()
-        turns, shown = self._turns, None
-        while self._turns == turns or not self._idle.is_set():
+        turns, shown, end = self._turns, None, self._clock() + _SYNC_LIMIT
+        while self._clock() < end and (self._turns == turns or not self._at_rest()):
             if self.progress and self.progress != shown:
                 shown = self.progress
                 progress(f"{self.repo.path}: {shown}")
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.5):
-                    await self._idle.wait()
+                async with asyncio.timeout(0.5 if not self._idle.is_set() else 0.05):
+                    await (self._idle if not self._idle.is_set() else self._wake).wait()
+
+    def _at_rest(self) -> bool:
+        """Whether nothing is going on, nor will be in a moment (after a lost race, say)."""
+        soon = self._wake_at - self._clock() < _SOON
+        return self._idle.is_set() and (self.failure is not None or not soon)
 
     # the loop ----------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Work until cancelled. Trouble with the repository shows in `status`; it never ends the worker."""
         while True:
-            wake = await self._turn()
+            wake = self._wake_at = await self._turn()
             self._turns += 1
             if not self._wake.is_set():
                 self._idle.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, wake - self._clock())):
                     await self._wake.wait()
-            if self._clock() >= self._next_poll:
+            if self._clock() >= self._schedule.next_poll:
                 self._fetch_due = self._fetch_due or self._settings.pull != "never"
 
     async def once(self) -> None:
@@ -207,7 +200,8 @@ class Worker:
                 decided = await self._decide()
                 if not decided.actions:
                     await self._rest(decided)
-                    return min(decided.wake or self._next_poll, self._next_poll)
+                    next_poll = self._schedule.next_poll
+                    return min(decided.wake or next_poll, next_poll)
                 self._show(decided.status)
                 await self._perform(decided.actions)
         except Problem as problem:
@@ -262,15 +256,7 @@ class Worker:
         return config.effective(self.repo, shared)
 
     def _state(self, seen: Observed) -> State:
-        now = self._clock()
-        if self._next_poll == 0.0:
-            self._next_poll = now + self._poll_pause()
-        if seen.head != self._push_head:
-            # a merge of ours is pushed at once: others may be at the same merge
-            first = self._push_head is None or (seen.behind == 0 and self._push_head == "merged")
-            due = now if first else now + self._settings.push_delay
-            self._pauses.push_from = max(self._pauses.push_from, due)
-            self._push_head = seen.head
+        self._schedule.observe(seen, self._settings)
         if seen.bare or self._settings.pull == "never":
             self._fetch_due = False
         if seen.tip is not None:
@@ -280,17 +266,17 @@ class Worker:
             path=self.repo.path,
             settings=self._settings,
             seen=seen,
-            now=now,
+            now=self._clock(),
             fetch_due=self._fetch_due,
             invitation=self._invitation,
             borrowed=self._borrowed,
-            borrowed_until=self._next_poll,
+            borrowed_until=self._schedule.next_poll,
             told=self._told,
             branch_absent=self._branch_absent or self._settings.pull == "never",
             stopped=stopped,
-            fetch_from=self._pauses.fetch_from,
-            push_from=self._pauses.push_from,
-            move_from=self._pauses.move_from,
+            fetch_from=self._schedule.fetch_from,
+            push_from=self._schedule.push_from,
+            move_from=self._schedule.move_from,
             failure=self.failure,
         )
 
@@ -313,7 +299,7 @@ class Worker:
         if isinstance(action, Fetch):
             # a hint that comes while git fetches means one more fetch
             self._fetch_due = False
-            self._next_poll = self._clock() + self._poll_pause()
+            self._schedule.polled(self.seen, self._settings)
             try:
                 await actor.fetch(action)
             except BranchAbsent:
@@ -336,53 +322,44 @@ class Worker:
                 conflicts = await actor.merge(action, self._settings.conflict == "keep-both")
             except Stopped:
                 self._stopped_at = (action.head, action.tip)
+                if action.tip == self._offered:
+                    self._offered = None
                 return
-            self._push_head = "merged"
+            self._schedule.merged()
             if conflicts:
                 self._herald.resolved(self, conflicts)
         elif isinstance(action, Recover):
             await actor.recover()
 
     def _failed(self, action: Action, failure: Failure) -> None:
-        pauses, now = self._pauses, self._clock()
         if isinstance(action, DirectFetch):
             # the upstream has it, or will be told of soon
             _log.info("%s: %s", self.repo.path, failure.what)
             return
-        if isinstance(action, Fetch):
-            pauses.fetch_from = now + pauses.fetch.pause(failure.kind)
-        elif isinstance(action, Push):
-            pauses.push_from = now + pauses.push.pause(failure.kind)
-            if failure.kind is Kind.RACE:
-                self._fetch_due = True
-        else:
-            pauses.move_from = now + pauses.move.pause(failure.kind)
+        self._schedule.failed(action, failure.kind)
+        if isinstance(action, Push) and failure.kind is Kind.RACE:
+            self._fetch_due = True
         if failure.kind not in (Kind.RACE, Kind.LOCKED):
             self._set_failure(failure)
 
     def _succeeded(self, action: Action) -> None:
-        pauses = self._pauses
-        if isinstance(action, Fetch):
-            pauses.fetch.reset()
-            pauses.fetch_from = 0.0
-            if self.failure and self.failure.kind in (Kind.OFFLINE, Kind.AUTH, Kind.MISSING, Kind.UNSAFE):
-                self._set_failure(None)
-                # what could not be pushed may be pushable now
-                pauses.push_from = 0.0
-        elif isinstance(action, Push):
-            pauses.push.reset()
+        self._schedule.succeeded(action)
+        over = self.failure is not None and (
+            isinstance(action, Push)
+            or (isinstance(action, Fetch) and self.failure.kind in _ENDED_BY_FETCH)
+            or (isinstance(action, (FastForward, Merge)) and self.failure.kind is Kind.IN_THE_WAY)
+        )
+        if over:
             self._set_failure(None)
-        elif isinstance(action, (FastForward, Merge)):
-            pauses.move.reset()
-            pauses.move_from = 0.0
-            if self.failure and self.failure.kind is Kind.IN_THE_WAY:
-                self._set_failure(None)
+            if isinstance(action, Fetch):
+                # what could not be pushed may be pushable now
+                self._schedule.push_from = 0.0
 
     def _trouble(self, failure: Failure) -> float:
         """The repository cannot even be looked at; returns when to try again."""
         self._set_failure(failure)
         self._show(Status("error", failure.what, failure.remedy))
-        return self._clock() + self._pauses.move.pause(failure.kind)
+        return self._clock() + self._schedule.move.pause(failure.kind)
 
     async def _rest(self, decided: Plan) -> None:
         assert self._memory is not None
@@ -393,7 +370,7 @@ class Worker:
         if decided.status.name == "in sync":
             self.last_sync = time.time()
             self._set_failure(None)
-            self._pauses.move.reset()
+            self._schedule.move.reset()
         self._show(decided.status)
 
     def _set_failure(self, failure: Failure | None) -> None:
@@ -422,30 +399,3 @@ class Worker:
 
     def _progressed(self, line: str) -> None:
         self.progress = line
-
-    def _poll_pause(self) -> float:
-        # without a first commit there is no id by which an announcement could be known
-        unborn = self.seen is not None and not self.seen.bare and self.seen.head is None
-        pause = min(self._settings.poll, _UNBORN_POLL) if unborn else self._settings.poll
-        return pause * random.uniform(0.85, 1.15)  # noqa: S311 - spreads machines, hides nothing
-
-    def report(self) -> dict[str, Any]:
-        """What `status` shows, as in docs/protocol.md."""
-        seen, failure = self.seen, self.failure
-        error = failure and {"what": failure.what, "remedy": failure.remedy, "since": self.failing_since}
-        upstream = seen.upstream if seen else None
-        return {
-            "path": str(self.repo.path),
-            "id": self.identity.id,
-            "state": self.status.name,
-            "reason": self.status.reason,
-            "remedy": self.status.remedy,
-            "branch": seen.branch.removeprefix("refs/heads/") if seen and seen.branch else None,
-            "head": seen.head if seen else None,
-            "upstream": f"{upstream.remote}/{upstream.ref.removeprefix('refs/heads/')}" if upstream else None,
-            "ahead": seen.ahead if seen else 0,
-            "behind": seen.behind if seen else 0,
-            "last_error": error,
-            "last_sync": self.last_sync,
-            "progress": self.progress,
-        }

@@ -58,7 +58,7 @@ class Clone:
                 self.worker = Worker(Repo(self.path, self.settings, given), self.instance, self.heard)
             if fetch:
                 self.worker.fetch_hint()
-            self.worker._pauses.fetch_from = self.worker._pauses.push_from = self.worker._pauses.move_from = 0.0
+            self.worker._schedule.forget_pauses()
             await self.worker._turn()
 
         asyncio.run(run())

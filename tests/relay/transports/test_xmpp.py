@@ -6,11 +6,13 @@ import asyncio
 import itertools
 import logging
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from autosync.common.config import Xmpp
 from autosync.relay.transports.xmpp import Limits, XmppTransport
+from autosync.relay.transports.xmpp_stanza import headline
 from tests.support.certificates import Authority
 from tests.support.ejabberd import Ejabberd
 from tests.support.prosody import Prosody
@@ -32,11 +34,11 @@ class Account:
         self.user = f"user{next(_numbers)}"
         self.password = f"geheim-{self.user}"
         self.jid = server.add_account(self.user, self.password)
-        self._server = server
+        self.server = server
         self._folder = folder
 
     def config(self, **more) -> Xmpp:
-        return settings(self._server, self.user, self.password, self._folder, **more)
+        return settings(self.server, self.user, self.password, self._folder, **more)
 
 
 @pytest.fixture
@@ -52,6 +54,10 @@ def other(server, tmp_path):
 @pytest.fixture
 def config(account):
     return account.config()
+
+
+def _text(element: ET.Element) -> str:
+    return ET.tostring(element, encoding="unicode")
 
 
 # telling and hearing ----------------------------------------------------------------------------------
@@ -103,7 +109,7 @@ def test_a_peer_is_told_where_somebody_listens_with_an_ordinary_priority(account
     async def scenario():
         async with (
             machines((account.config(peers=[other.jid]), "laptop")) as (laptop,),
-            Person(laptop_server(account), other.user, other.password, "phone", priority=0) as person,
+            Person(account.server, other.user, other.password, "phone", priority=0) as person,
         ):
             laptop.transport.announce(announcement())
             await eventually(lambda: person.messages, "the headline")
@@ -113,10 +119,6 @@ def test_a_peer_is_told_where_somebody_listens_with_an_ordinary_priority(account
     asyncio.run(scenario())
 
 
-def laptop_server(account):
-    return account._server
-
-
 def test_strangers_are_not_believed_and_reported_once(account, other, caplog):
     async def scenario():
         async with machines((account.config(), "laptop"), (other.config(peers=[account.jid]), "stranger")) as pair:
@@ -124,8 +126,8 @@ def test_strangers_are_not_believed_and_reported_once(account, other, caplog):
             for n in range(3):
                 stranger.transport.announce(announcement(f"{n:040x}"))
             # the stranger does not know our address: it is told
-            stranger.transport._connection.say(_to(announcement(), laptop.transport._connection.me))
-            stranger.transport._connection.say(_to(announcement(), laptop.transport._connection.me))
+            stranger.transport._connection.say(headline(laptop.transport._connection.me, announcement()))
+            stranger.transport._connection.say(headline(laptop.transport._connection.me, announcement()))
             await eventually(lambda: laptop.transport.dropped >= 2, "them to be dropped")
             assert not laptop.recorder.announcements
             assert not laptop.knows()
@@ -135,17 +137,11 @@ def test_strangers_are_not_believed_and_reported_once(account, other, caplog):
     assert sum("neither this account nor in peers" in record for record in caplog.messages) == 1
 
 
-def _to(what, address):
-    from autosync.relay.transports import xmpp_stanza
-
-    return xmpp_stanza.headline(address, what)
-
-
 def test_what_is_malformed_is_dropped_and_counted(account):
     async def scenario():
         async with (
             machines((account.config(), "laptop")) as (laptop,),
-            Person(account._server, account.user, account.password, "phone") as person,
+            Person(account.server, account.user, account.password, "phone") as person,
         ):
             me = laptop.transport._connection.me
             for payload in (
@@ -157,34 +153,28 @@ def test_what_is_malformed_is_dropped_and_counted(account):
             person.send_raw(f"<presence to='{me}'><priority>many</priority></presence>")
             person.send_raw(f"<message type='headline' to='{me}'><body>lunch?</body></message>")
             await eventually(lambda: laptop.transport.dropped >= 2, "them to be counted")
-            person.send_raw(ET_string(_to(announcement(), me)))
+            person.send_raw(_text(headline(me, announcement())))
             await eventually(lambda: laptop.recorder.commits, "a good one to be heard")
             assert laptop.state == "online"
 
     asyncio.run(scenario())
 
 
-def ET_string(element):
-    from xml.etree import ElementTree as ET
-
-    return ET.tostring(element, encoding="unicode")
-
-
 def test_a_flood_costs_little_and_then_words_count_again(account):
     async def scenario():
         async with (
             machines((account.config(), "laptop")) as (laptop,),
-            Person(account._server, account.user, account.password, "phone") as person,
+            Person(account.server, account.user, account.password, "phone") as person,
         ):
             me = laptop.transport._connection.me
-            flood = "".join(ET_string(_to(announcement(f"{n:040x}"), me)) for n in range(2000))
+            flood = "".join(_text(headline(me, announcement(f"{n:040x}"))) for n in range(2000))
             person.send_raw(flood)
             await eventually(lambda: laptop.transport.dropped + len(laptop.recorder.commits) >= 2000, "all of it")
             assert laptop.transport.dropped > 1000
             last = "f" * 40
 
             def heard():
-                person.send_raw(ET_string(_to(announcement(last), me)))
+                person.send_raw(_text(headline(me, announcement(last))))
                 return last in laptop.recorder.commits
 
             await eventually(heard, "a later word to be heard")
@@ -199,7 +189,7 @@ def test_a_person_keeps_what_is_said_to_the_account(account, other):
     """With a machine online and no other client, the server stores messages as if nobody were there."""
 
     async def scenario():
-        server = account._server
+        server = account.server
         async with machines((account.config(), "laptop")) as (laptop,):
             async with Person(server, other.user, other.password, "phone") as friend:
                 friend.send_message(mto=account.jid, mbody="while you were out", mtype="chat")
@@ -214,19 +204,19 @@ def test_a_person_keeps_what_is_said_to_the_account(account, other):
 
 def test_announcements_are_neither_archived_nor_copied(account):
     async def scenario():
-        server = account._server
+        server = account.server
         async with (
             machines((account.config(), "laptop"), (account.config(), "desk")) as (laptop, desk),
             Person(server, account.user, account.password, "phone") as person,
         ):
             enable = person.make_iq_set()
-            enable.append(_element("<enable xmlns='urn:xmpp:carbons:2'/>"))
+            enable.append(ET.fromstring("<enable xmlns='urn:xmpp:carbons:2'/>"))
             await enable.send()
             await eventually(lambda: len(laptop.transport._audience.addresses()) == 2, "all to be known")
             laptop.transport.announce(announcement())
             await eventually(lambda: desk.recorder.commits and person.messages, "all to hear")
             query = person.make_iq_set()
-            query.append(_element("<query xmlns='urn:xmpp:mam:2'/>"))
+            query.append(ET.fromstring("<query xmlns='urn:xmpp:mam:2'/>"))
             await query.send()
             # one headline for the person, no copies of it and none from the archive
             assert [message.get("type") for message in person.messages] == ["headline"]
@@ -234,17 +224,11 @@ def test_announcements_are_neither_archived_nor_copied(account):
     asyncio.run(scenario())
 
 
-def _element(text):
-    from xml.etree import ElementTree as ET
-
-    return ET.fromstring(text)
-
-
 def test_it_answers_who_it_is_and_nothing_else(account):
     async def scenario():
         async with (
             machines((account.config(), "laptop")) as (laptop,),
-            Person(account._server, account.user, account.password, "phone") as person,
+            Person(account.server, account.user, account.password, "phone") as person,
         ):
             me = laptop.transport._connection.me
             info = await person.plugin["xep_0030"].get_info(jid=me)
@@ -256,7 +240,7 @@ def test_it_answers_who_it_is_and_nothing_else(account):
             assert seen.findtext("{jabber:client}status") == "laptop"
             assert int(seen.findtext("{jabber:client}priority")) < 0
             request = person.make_iq_get(ito=me)
-            request.append(_element("<query xmlns='jabber:iq:version'/>"))
+            request.append(ET.fromstring("<query xmlns='jabber:iq:version'/>"))
             with pytest.raises(Exception, match="service-unavailable"):
                 await request.send()
 
@@ -270,7 +254,7 @@ def test_dvcs_autosync_is_heard_and_told(account):
     """As it behaves on the wire: presence to the own bare address, chat messages, and it needs our presence first."""
 
     async def scenario():
-        server, config = account._server, account.config(**{"dvcs-autosync": True})
+        server, config = account.server, account.config(**{"dvcs-autosync": True})
         async with (
             machines((config, "laptop")) as (laptop,),
             Person(server, account.user, account.password, "AutosyncJabberBot on attic", priority=0) as ancestor,
@@ -501,6 +485,8 @@ def test_direct_tls(server, config):
 @pytest.mark.parametrize("direct_tls", [False, True], ids=["starttls", "direct"])
 @pytest.mark.parametrize("fault", ["authority", "name", "expired"])
 def test_a_certificate_that_is_not_to_be_trusted_is_refused(server, config, tmp_path, fault, direct_tls):
+    if isinstance(server, Ejabberd) and (fault != "authority" or direct_tls):
+        pytest.skip("the checks are the client's; restarting this server takes long")
     if fault == "authority":
         server.renew_certificate(Authority(tmp_path / "other"))
     elif fault == "name":
