@@ -12,7 +12,7 @@ from autosync.common.instance import Instance
 
 from ..edge import subcommand
 from ..terminal import progress
-from .children import Ended, ending_signals
+from .children import Ended, Endings
 from .show import Show
 from .stage import Stage, set_up
 from .tour import steps
@@ -30,12 +30,12 @@ def command(_: Instance, once: bool) -> int:
     Real services in a temporary folder: `laptop` and `desk`, with a central repository and a reflector between them.
     After the tour it stays live, to be played with, until Ctrl-C.
     """
-    show = Show()
+    show, endings = Show(), Endings()
     touring = True
     try:
-        with ending_signals(), progress() as waiting:
+        with endings.noticed(), progress() as waiting:
             waiting("starting two machines, a central repository and a reflector ...")
-            with set_up() as stage:
+            with set_up(endings) as stage:
                 _tour(stage, show, waiting)
                 touring = False
                 if not once:

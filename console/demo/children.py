@@ -28,19 +28,27 @@ class Ended(BaseException):
         self.number = number
 
 
-@contextlib.contextmanager
-def ending_signals() -> Iterator[None]:
-    """Raise Ended for every signal that ends the demo, so that all of it is cleared up on the way out."""
+class Endings:
+    """Raises Ended for the first signal that ends the demo, wherever it is, so that all of it is cleared up on the way
+    out; `over` is set from then on, or when the clearing up begins without one. More signals change nothing."""
 
-    def end(number: int, _: Any) -> None:
-        raise Ended(number)
+    def __init__(self) -> None:
+        self.over = False
 
-    before = {number: signal.signal(number, end) for number in ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def _end(self, number: int, _: Any) -> None:
+        if not self.over:
+            self.over = True
+            raise Ended(number)
+
+    @contextlib.contextmanager
+    def noticed(self) -> Iterator[None]:
+        """Inside the block it is this that signals do."""
+        before = {number: signal.signal(number, self._end) for number in ENDING}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -67,16 +75,15 @@ class Children:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with undisturbed():
-            for process in self._running.values():
-                process.terminate()
-            end = time.monotonic() + _GRACE
-            for process in self._running.values():
-                try:
-                    process.wait(max(0.0, end - time.monotonic()))
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+        for process in self._running.values():
+            process.terminate()
+        end = time.monotonic() + _GRACE
+        for process in self._running.values():
+            try:
+                process.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def start(self, name: str, module: str, *arguments: str) -> Path:
         """Start the command of ``module`` as ``name``; returns the file with what it prints."""

@@ -25,7 +25,7 @@ from autosync.hooks.install import install
 
 from .. import services
 from ..adopt import adopt
-from .children import Children, command, undisturbed
+from .children import Children, Endings, command, undisturbed
 from .waiting import LONG_PAUSE, PAUSE, wait_for
 
 _T = TypeVar("_T")
@@ -115,20 +115,19 @@ class Stage:
 
 
 @contextlib.contextmanager
-def set_up() -> Iterator[Stage]:
+def set_up(endings: Endings) -> Iterator[Stage]:
     """Build the stage, with everything running on it; afterwards nothing of it is left. Raises Problem."""
     with contextlib.ExitStack() as stack:
         with undisturbed():
             folder = Path(tempfile.mkdtemp(prefix="autosync-demo-")).resolve()
-            stack.callback(_remove, folder)
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
         stack.enter_context(_environment_of(folder))
         children = stack.enter_context(Children(os.environ, _made(folder / "logs")))
-        yield _set_up(folder, children)
-
-
-def _remove(folder: Path) -> None:
-    with undisturbed():
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            yield _set_up(folder, children)
+        finally:
+            # a signal in the middle of the clearing up would leave the rest of it undone
+            endings.over = True
 
 
 @contextlib.contextmanager
