@@ -176,7 +176,7 @@ class Connection(ClientXMPP):
         self._pending += len(data)
         super().data_received(data)
         if self._pending > _STANZA_LIMIT:
-            self._fail(Trouble(f"the XMPP server sent a stanza of more than {_STANZA_LIMIT} bytes"))
+            self._fail(Trouble(f"the XMPP server sent a stanza of more than {_STANZA_LIMIT // 1024} KiB"))
             self.abort()
 
     def incoming_filter(self, xml: ET.Element) -> ET.Element:
@@ -222,9 +222,12 @@ class Connection(ClientXMPP):
             self._connected.set_result(None)
 
     def _on_session(self, _: object) -> None:
-        # slixmpp takes a refused binding for a session
-        if not self.boundjid.resource or self.boundjid.bare != self.requested_jid.bare:
+        # slixmpp takes a refused binding for a session, and does without a login if the server does
+        if not self.boundjid.resource:
             self._fail(stream_ended("conflict", "", self._jid))
+            self.abort()
+        elif not self.authenticated or self.boundjid.bare != self.requested_jid.bare:
+            self._fail(Trouble(f"the XMPP server {self._place} gave us a session that is not {bare(self._jid)}'s"))
             self.abort()
         elif not self._online.done():
             self._online.set_result(None)

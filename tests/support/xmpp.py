@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import ssl
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Protocol
+from xml.etree import ElementTree as ET
+
+from slixmpp import ClientXMPP
 
 from autosync.common.config import Xmpp
 from autosync.relay.announcement import Announcement
@@ -115,9 +119,45 @@ async def machines(*wanted: tuple[Xmpp, str], limits: Limits = QUICK) -> AsyncIt
     assert not left, f"tasks are left: {left}"
 
 
-def numbered(prefix: str) -> Iterator[str]:
-    """Names that no other test uses."""
-    count = 0
-    while True:
-        count += 1
-        yield f"{prefix}{count}"
+class Person(ClientXMPP):
+    """An ordinary client, as a person uses it; use as an async context manager."""
+
+    def __init__(self, server: Server, user: str, password: str, resource: str, priority: int = 5) -> None:
+        context = ssl.create_default_context(cafile=server.ca_file)
+        super().__init__(f"{user}@{server.domain}/{resource}", password, ssl_context=context)
+        self.enable_direct_tls = False
+        self._port = server.port
+        self._priority = priority
+        self._online = asyncio.get_running_loop().create_future()
+        self._gone = asyncio.get_running_loop().create_future()
+        self.register_plugin("xep_0030")
+        self.register_plugin("xep_0199")
+        self.messages: list[ET.Element] = []
+        self.presences: list[ET.Element] = []
+        self.add_filter("in", self._note)
+        self.add_event_handler("session_start", lambda _: self._online.set_result(None))
+        self.add_event_handler("disconnected", lambda _: self._gone.done() or self._gone.set_result(None))
+
+    def _note(self, stanza: Any) -> Any:
+        if stanza.name in ("message", "presence"):
+            getattr(self, f"{stanza.name}s").append(stanza.xml)
+        return stanza
+
+    async def __aenter__(self) -> Person:
+        attempt = self.connect("127.0.0.1", self._port)
+        await asyncio.wait_for(asyncio.shield(self._online), 30)
+        await attempt
+        self.send_presence(ppriority=self._priority)
+        # it comes back to us: the server knows now that we are there
+        await eventually(lambda: self.presences, "the own presence")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.disconnect()
+        await asyncio.wait({self._gone}, timeout=5)
+        self._run_out_filters.cancel()
+        await asyncio.wait({self._run_out_filters})
+
+    @property
+    def bodies(self) -> list[str | None]:
+        return [message.findtext("{jabber:client}body") for message in self.messages]
