@@ -140,8 +140,14 @@ def _remove_ours(places: Places, work: Work, path: Path) -> None:
             f"{path} was changed since autosync installed it, and is left as it is",
             f"move your own lines elsewhere and remove it: rm {quoted(path)}{back}",
         )
-    elif path.parent == places.own_folder and path.is_symlink():
-        work.remove(path)
+    elif path.parent == places.own_folder and kind is Kind.FOREIGN:
+        if path.is_symlink():
+            work.remove(path)
+        else:
+            work.problem(
+                f"{path} was put in by somebody else, and is left where git does not look for it any more",
+                f"move it to {places.folder} if it is needed",
+            )
     elif kind is Kind.OURS and not (path.parent == places.folder and os.path.lexists(aside)):
         # one that stands before another hook is replaced by that in one step
         work.remove(path)

@@ -68,6 +68,7 @@ autosync_relay_runs() {
 
 # Become the relay, keeping nothing of git's: not its variables, its descriptors, its folder or its session.
 autosync_become_relay() {
+	trap '' HUP
 	autosync_repository=${PWD%/.git}
 	cd / || exit
 	set -f
@@ -88,7 +89,6 @@ autosync_become_relay() {
 	if command -v setsid; then
 		exec setsid "$autosync_relay" "$@"
 	fi
-	trap '' HUP
 	exec "$autosync_relay" "$@"
 }
 

@@ -47,7 +47,10 @@ for file in hooks-before-autosync/*; do
 	fi
 done
 rmdir hooks-before-autosync 2>/dev/null
-rm -rf autosync/hooks
+for file in autosync/hooks/*; do
+	if [ -L "$file" ]; then rm -f "$file"; else remove "$file"; fi
+done
+rmdir autosync/hooks 2>/dev/null
 rm -rf autosync/notes autosync/hooks.json autosync/uninstall-hooks
 rmdir autosync 2>/dev/null
 exit 0

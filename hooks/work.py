@@ -49,7 +49,7 @@ class State:
 
     def replaced(self, key: str) -> str | None:
         """The value of ``key`` that ours took the place of, in the repository's own file."""
-        return next((edit.before for edit in self.edits if edit.key == key), None)
+        return next((edit.before for edit in reversed(self.edits) if edit.key == key), None)
 
 
 class Work:
