@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .announcement import Announcement, Kind, Malformed
 from .state import Move
-from .transports.base import Subscription, Transport
+from .transports.base import Messenger, Subscription, Transport
 from .worker import Worker
 
 _log = logging.getLogger(__name__)
@@ -65,6 +65,12 @@ class Hub:
     def has_untold(self, transport: str) -> bool:
         """Whether something waits for the transport to come online."""
         return bool(self._untold.get(transport))
+
+    def tell(self, persons: Sequence[str], text: str) -> None:
+        """Send a text to persons, over each transport that reaches people."""
+        for transport in self._transports.values():
+            if isinstance(transport, Messenger):
+                transport.tell(persons, text)
 
     # what transports say -----------------------------------------------------------------------------
 

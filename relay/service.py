@@ -15,6 +15,7 @@ from typing import Any
 from autosync.common import config
 from autosync.common.config import Config, Repo
 from autosync.common.control import ControlServer
+from autosync.common.desktop import Desktop
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance
 from autosync.common.version import version
@@ -26,6 +27,7 @@ from .failures import Backoff
 from .failures import Kind as Failing
 from .hub import Hub, soon
 from .notes import NoteWatch
+from .notices import Notices
 from .report import report
 from .state import Move
 from .transports.base import Transport
@@ -45,6 +47,8 @@ class Service:
         self._instance = instance
         self._config, self._repos = config.load(instance.config)
         self._hub = Hub(self._config.name)
+        self._desktop = Desktop()
+        self._notices = self._new_notices()
         self._workers: dict[Path, Worker] = {}
         self._tasks: dict[Path | str, asyncio.Task[None]] = {}
         self._follows: set[asyncio.Task[None]] = set()
@@ -82,6 +86,7 @@ class Service:
                     await asyncio.Event().wait()
         finally:
             self._watch.close()
+            await self._desktop.close()
 
     def _woken(self) -> None:
         for worker in self._workers.values():
@@ -106,11 +111,15 @@ class Service:
         self._apply(read, repos)
         if transports is not None:
             self._start_transports(transports)
+        self._notices = self._new_notices()
         _log.info("configuration read again: %d repositories", len(repos))
 
     def _config_written(self, name: str) -> None:
         if name in (self._instance.config.name, ""):
             self.reload()
+
+    def _new_notices(self) -> Notices:
+        return Notices(self._config.notify, self._config.name, self._desktop, self._hub.tell)
 
     def _apply(self, read: Config, repos: list[Repo]) -> None:
         self._config, self._repos = read, repos
@@ -143,6 +152,7 @@ class Service:
         self._hub = Hub(self._config.name)
         self._hub.set_transports(transports)
         self._hub.set_workers(self._workers.values())
+        self._notices = self._new_notices()
         for transport in transports:
             task = self._group.create_task(self._carry(transport), name=transport.name)
             self._tasks[transport.name] = task
@@ -166,8 +176,10 @@ class Service:
         if worker.repository is not None and path not in self._watched:
             self._watch_notes(worker)
         self._hub.changed(worker)
+        self._notices.status(path, worker.status)
 
     def resolved(self, worker: Worker, conflicts: tuple[Conflict, ...]) -> None:
+        self._notices.conflicts(worker.repo.path, conflicts)
         for conflict in conflicts:
             other = f"; the other version is {conflict.copy}" if conflict.copy else ""
             _log.warning("%s: %s: %s%s", worker.repo.path, conflict.path, conflict.what, other)

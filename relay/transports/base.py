@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from ..announcement import Announcement
 
@@ -34,10 +34,12 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A repository to hear about: its id, and the content of its `.sparkleshare` file, if it has one."""
+    """A repository to hear about: its id, the content of its `.sparkleshare` file, if it has one, and the URLs of
+    its remotes, as dvcs-autosync names it."""
 
     repository: str
     sparkleshare: str | None = None
+    urls: tuple[str, ...] = ()
 
 
 class Listener(Protocol):
@@ -83,3 +85,12 @@ class Transport(Protocol):
 
     def peers(self) -> list[Peer]:
         """The other machines that can be told at the moment, as far as the transport can know."""
+
+
+@runtime_checkable
+class Messenger(Protocol):
+    """A transport that reaches people too."""
+
+    def tell(self, persons: Sequence[str], text: str) -> None:
+        """Send a readable message to each address. Never waits and never fails; while offline, the newest few are
+        kept and sent when the transport is back."""
