@@ -9,6 +9,7 @@ import logging
 import random
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +45,8 @@ _STEADY = 10.0
 # that died unnoticed is noticed, and replaced, within that time.
 _SAID_AGAIN = 60.0
 _SAID_MOST = 256
+# Messages to persons that wait for a connection.
+_LETTERS = 20
 # Senders whose rates are remembered.
 _SENDERS = 256
 # Seconds that `flush` waits at most.
@@ -83,7 +86,8 @@ class XmppTransport:
         self._audience = Audience(config.jid, config.peers)
         self._said: dict[tuple[str, str, str], tuple[float, Announcement]] = {}
         self._rates: dict[str, Bucket] = {}
-        self._urls: dict[str, str] = {}
+        self._letters: deque[tuple[str, str]] = deque(maxlen=_LETTERS)
+        self._by_url: dict[str, set[str]] = {}
         self._listener: Listener | None = None
         self._connection: Connection | None = None
         self._health = Health("offline")
@@ -108,7 +112,11 @@ class XmppTransport:
         return self._audience.machines()
 
     def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
-        """One account hears of everything; what is not wanted here, the relay leaves."""
+        """One account hears of everything; only what dvcs-autosync says has to be put down to a repository."""
+        self._by_url = {}
+        for subscription in subscriptions:
+            for url in subscription.urls:
+                self._by_url.setdefault(_plain_url(url), set()).add(subscription.repository)
 
     async def run(self, listener: Listener) -> None:
         self._listener = listener
@@ -168,6 +176,12 @@ class XmppTransport:
                     self._changed.clear()
                     await self._changed.wait()
 
+    def tell(self, persons: Sequence[str], text: str) -> None:
+        """As in Messenger."""
+        for person in persons:
+            self._letters.append((person, text))
+        self._post()
+
     # the connection ---------------------------------------------------------------------------------
 
     async def _attempt(self, client: ModuleType, listener: Listener) -> Trouble:
@@ -213,6 +227,7 @@ class XmppTransport:
             if self._config.dvcs_autosync:
                 self._greet(self._audience.own)
             self._tell(self._audience.addresses(), self._recent())
+            self._post()
             self._become("online")
             listener.connected(self.name)
             return await self._watch(connection)
@@ -269,13 +284,21 @@ class XmppTransport:
                 self._say(partial(xmpp_stanza.headline, address, announcement))
 
     def _say(self, make: Callable[[], ET.Element]) -> None:
-        connection = self._connection
-        if connection is None or connection.lost.done() or connection.congested:
+        if self._connection is None or not self._speaking():
             return
         try:
-            connection.say(make())
+            self._connection.say(make())
         except Malformed as error:
-            _log.warning("xmpp: an announcement is not sent: %s", error)
+            _log.warning("xmpp: something is not sent: %s", error)
+
+    def _post(self) -> None:
+        while self._letters and self._speaking():
+            person, text = self._letters.popleft()
+            self._say(partial(xmpp_stanza.letter, person, text))
+
+    def _speaking(self) -> bool:
+        connection = self._connection
+        return connection is not None and not connection.lost.done() and not connection.congested
 
     def _recent(self) -> list[Announcement]:
         """What was announced a moment ago: who was not there, or not known to be there, has missed it."""
@@ -328,7 +351,8 @@ class XmppTransport:
         elif self._config.dvcs_autosync and not self._audience.is_machine(sender):
             url = xmpp_stanza.read_dvcs_autosync(stanza)
             if url is not None and bare(sender) == self._audience.own:
-                self._listener.look(self.name, self._urls.get(url))
+                for repository in self._by_url.get(_plain_url(url), {None}):
+                    self._listener.look(self.name, repository)
 
     def _answer(self, stanza: ET.Element) -> None:
         answer = xmpp_stanza.answer(stanza, self._machine)
@@ -356,6 +380,11 @@ class XmppTransport:
                 "xmpp: %r is neither this account nor in peers, so it is not listened to; the next are only counted",
                 sender[:200],
             )
+
+
+def _plain_url(url: str) -> str:
+    """A remote's URL without what makes no difference."""
+    return url.strip().rstrip("/").removesuffix(".git")
 
 
 def _signatures(files: Sequence[Path]) -> list[tuple[int, int, int] | None]:

@@ -16,7 +16,7 @@ _ADDRESSES = 64
 class _Contact:
     presence: Presence
     name: str | None
-    heard: float | None = None
+    heard: float
 
 
 def bare(address: str) -> str:
@@ -64,8 +64,8 @@ class Audience:
         old = self._contacts.get(address)
         if old is None and sum(bare(known) == bare(address) for known in self._contacts) >= _ADDRESSES:
             return False
-        name = presence.machine.name if presence.machine else None
-        self._contacts[address] = _Contact(presence, name or (old.name if old else None), now if name else None)
+        name = presence.machine.name if presence.machine else old.name if old else None
+        self._contacts[address] = _Contact(presence, name, now)
         return old is None
 
     def heard(self, address: str, machine: str, now: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import getpass
 import hashlib
 import os
@@ -12,6 +13,7 @@ import signal
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from autosync.common.config import Xmpp, read_secret
 from autosync.common.errors import Problem
@@ -43,40 +45,46 @@ async def ask(command: Sequence[str], limit: float = COMMAND_LIMIT) -> str:
     """
     what = f"password-command in [xmpp] ({command[0]})"
     remedy = "run it by hand and see what it says"
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise Problem(f"{what} cannot be started ({reason})", "correct the command") from None
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(limit):
-            output = await process.stdout.read(_OUTPUT_LIMIT)
-            while len(output) < _OUTPUT_LIMIT and (more := await process.stdout.read(_OUTPUT_LIMIT - len(output))):
-                output += more
-            code = await process.wait()
-    except TimeoutError:
-        raise Problem(f"{what} did not end in {limit:g} seconds", f"{remedy}; it must not ask anything") from None
-    finally:
-        if process.returncode is None:
+    with _memory_file() as output:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output.fileno(),
+                stderr=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise Problem(f"{what} cannot be started ({reason})", "correct the command") from None
+        try:
+            async with asyncio.timeout(limit):
+                code = await process.wait()
+        except TimeoutError:
+            raise Problem(f"{what} did not end in {limit:g} seconds", f"{remedy}; it must not ask anything") from None
+        finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-    if code:
-        raise Problem(f"{what} failed with exit code {code}", remedy)
+        if code:
+            raise Problem(f"{what} failed with exit code {code}", remedy)
+        output.seek(0)
+        line = output.readline(_OUTPUT_LIMIT).partition(b"\0")[0].rstrip(b"\r\n")
     try:
-        line = output.partition(b"\n")[0].rstrip(b"\r").decode()
+        text = line.decode()
     except UnicodeDecodeError:
         raise Problem(f"{what} printed something that is not UTF-8", remedy) from None
-    if not line:
+    if not text:
         raise Problem(f"{what} printed no password", remedy)
-    return line
+    return text
+
+
+def _memory_file() -> BinaryIO:
+    """A file in memory that cannot grow. With a pipe, whoever the command leaves behind would keep it open."""
+    file = os.fdopen(os.memfd_create("password", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "r+b")
+    file.truncate(_OUTPUT_LIMIT)
+    fcntl.fcntl(file.fileno(), fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    return file
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:

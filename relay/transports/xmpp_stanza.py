@@ -96,6 +96,13 @@ def dvcs_autosync(to: str, announcement: Announcement) -> ET.Element:
     return stanza
 
 
+def letter(to: str, text: str) -> ET.Element:
+    """A text for a person. What XML cannot carry is shown as a question mark."""
+    stanza = ET.Element(f"{{{CLIENT}}}message", {"type": "chat", "to": to})
+    ET.SubElement(stanza, f"{{{CLIENT}}}body").text = _NO_XML.sub("?", text)
+    return stanza
+
+
 def ping(identifier: str, to: str) -> ET.Element:
     """XEP-0199."""
     stanza = ET.Element(f"{{{CLIENT}}}iq", {"type": "get", "id": identifier, "to": to})
