@@ -69,9 +69,11 @@ def line(operation: Operation, now: float, home: Path | None) -> str:
         words.append(operation.after[:7])
     if operation.detail:
         words.append(wording.plain(operation.detail))
-    if operation.paths:
-        shown = ", ".join(wording.plain(path) for path in operation.paths[:_SHOWN])
-        more = len(operation.paths) - _SHOWN
+    # a commit's subject may name them already
+    paths = [path for path in operation.paths if path not in operation.detail]
+    if paths:
+        shown = ", ".join(wording.plain(path) for path in paths[:_SHOWN])
+        more = len(paths) - _SHOWN
         words.append(f"({shown}{f' and {more} more' if more > 0 else ''})")
     if operation.seconds is not None:
         words.append(f"in {wording.duration(operation.seconds)}")

@@ -90,8 +90,6 @@ class StatusTable:
         colour = _MARKS[kind(repository)][2]
         text = Text(self._word(repository), colour)
         notes = []
-        if repository["progress"] and repository["state"] == "syncing":
-            notes.append(wording.plain(repository["progress"]))
         if repository["dirty"]:
             notes.append(wording.count(repository["dirty"], "changed file"))
         if repository["quarantined"]:
@@ -115,6 +113,9 @@ class StatusTable:
 
     def _details(self, repository: dict[str, Any]) -> Iterator[RenderableType]:
         state = repository["state"]
+        if repository["progress"] and state == "syncing":
+            line = wording.plain(repository["progress"].removeprefix("remote: "))
+            yield Text(f"   {line[: self._width - 3]}", _QUIET)
         if not state.endswith("not running") and state != "paused" and repository["reason"]:
             since = repository["last_error_since"] if repository["last_error"] == repository["reason"] else None
             yield from self._trouble(repository["reason"], repository["remedy"], since)

@@ -134,8 +134,10 @@ def test_the_log_shows_what_was_done_where(machine):
     assert machine.run("log", machine.notes / "e")[1].splitlines() == [second]
     assert machine.run("log", machine.notes / "other")[1] == "nothing yet\n"
     assert machine.run("log", "-n", "1")[1].splitlines() == [second]
+    log.append(Operation(str(machine.notes), "commit", detail='"c" added', paths=("c",)))
+    assert machine.run("log", "-n", "1")[1].endswith('commit "c" added\n')
     rows = [json.loads(line) for line in machine.run("log", "--json")[1].splitlines()]
-    assert [row["action"] for row in rows] == ["push", "commit"]
+    assert [row["action"] for row in rows] == ["push", "commit", "commit"]
     assert rows[1]["paths"] == ["a\nb", "c", "d", "e"]
 
 
