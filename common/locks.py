@@ -46,8 +46,14 @@ def acquire(path: Path) -> int:
 
 
 def release(descriptor: int) -> None:
-    """Give the lock up: for this process and for children that inherited the descriptor."""
-    os.close(descriptor)
+    """Give the lock up: for this process and for children that inherited the descriptor.
+
+    Closing alone would leave it with a process that a hook has left behind.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
