@@ -9,6 +9,7 @@ new commit's own content, whole or the beginning of it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -88,6 +89,16 @@ def recover(repository: Repository, lock: int) -> None:
     end(repository)
 
 
+async def recovered(repository: Repository, lock: int) -> None:
+    """The same for asyncio. A cancellation waits for its end: the lock must not be given up under it."""
+    work = asyncio.ensure_future(asyncio.to_thread(recover, repository, lock))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
+
+
 def _drop_dead_lock(repository: Repository) -> None:
     path = repository.git_dir / "index.lock"
     if not path.exists():
@@ -130,6 +141,7 @@ class _Recovery:
         self._lock = lock
         self._head = found.before
         self._after = found.after
+        self._began = journal_path(repository).stat().st_ctime_ns
 
     def _run(
         self, *args: str, input: bytes | None = None, index: Path | None = None, fine: tuple[int, ...] = (0,)
@@ -210,10 +222,14 @@ class _Recovery:
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _is_beginning(self, path: str) -> bool:
-        """Whether the file is the beginning of what the new commit has there: git was killed while writing it."""
+        """Whether the file is the beginning of what the new commit has there: git was killed while writing it.
+
+        One that nobody has touched since the move began is the person's: git refused the move because of it.
+        """
         file = self._tree / path
         try:
-            if not stat.S_ISREG(file.lstat().st_mode):
+            found = file.lstat()
+            if not stat.S_ISREG(found.st_mode) or found.st_ctime_ns < self._began:
                 return False
             written = file.read_bytes()
             whole = self._run("cat-file", "--filters", f"{self._after}:{path}")

@@ -174,7 +174,7 @@ class Actor:
         """Finish with a move that was killed. Raises Failed."""
         lock = self._lock()
         try:
-            await asyncio.to_thread(checkout.recover, self.repository, lock)
+            await checkout.recovered(self.repository, lock)
         except checkout.Busy as busy:
             raise Failed(Failure(Kind.LOCKED, str(busy), "goes on by itself when that ends")) from busy
         except GitError as error:
