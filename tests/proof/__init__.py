@@ -1,0 +1,1 @@
+"""The proof that synchronisation loses no version and never gets stuck."""
