@@ -38,6 +38,8 @@ from .quarantine import Held
 _log = logging.getLogger(__name__)
 # git writes the index a moment before HEAD when it switches: that moment looks like staged changes
 _LEAST_STAGED_HOLD = 2.0
+# After `staged-hold` the rest is committed; the staged files themselves after so many times that.
+_FORGOTTEN = 10
 _DIFF = ("--raw", "-z", "--no-renames")
 
 
@@ -70,7 +72,7 @@ class Committer:
         self._ignored = own_patterns(settings.exclude, settings.builtin_ignores)
         self._secrets = Patterns(quarantine.SECRET_NAMES if settings.quarantine is None else settings.quarantine)
         self._clean: Mark | None = None
-        self._staged_since: tuple[tuple[int, int, int] | None, float] | None = None
+        self._staged_since: tuple[frozenset[rawdiff.Row], float] | None = None
         self._tracked_ignored: tuple[Mark, set[bytes]] | None = None
         self._empty_tree: str | None = None
 
@@ -137,20 +139,28 @@ class Committer:
             self._staged_since = None
         return staged
 
-    def staged_hold(self, mark: Mark, staged: Collection[rawdiff.Row]) -> Hold | None:
+    def staged_hold(self, staged: Collection[rawdiff.Row]) -> Hold | None:
         """Whether to wait for the person who staged something."""
         unmerged = [row.path for row in staged if row.status == b"U"]
         if unmerged:
             name = message.escaped(unmerged[0])
             return Hold("unmerged", f"{name} has an unresolved conflict", f"resolve it, then: git add {name}")
-        now = time.monotonic()
-        if self._staged_since is None or self._staged_since[0] != mark.index:
-            self._staged_since = mark.index, now
-        left = self._staged_since[1] + max(self.settings.staged_hold, _LEAST_STAGED_HOLD) - now
+        left = max(self.settings.staged_hold, _LEAST_STAGED_HOLD) - self._staged_age(staged)
         if left <= 0:
             return None
         count = "1 change is" if len(staged) == 1 else f"{len(staged)} changes are"
         return Hold("staged", f"{count} staged by hand", "git commit, or git restore --staged .", again_in=left)
+
+    def forgotten(self, staged: Collection[rawdiff.Row]) -> bool:
+        """Whether what is staged has been so for so long that it is committed as it is on the disk."""
+        return self._staged_age(staged) >= _FORGOTTEN * max(self.settings.staged_hold, _LEAST_STAGED_HOLD)
+
+    def _staged_age(self, staged: Collection[rawdiff.Row]) -> float:
+        """Seconds since just this was staged. (The index itself changes with every `git status`.)"""
+        now, rows = time.monotonic(), frozenset(staged)
+        if self._staged_since is None or self._staged_since[0] != rows:
+            self._staged_since = rows, now
+        return now - self._staged_since[1]
 
     def published(self, mark: Mark | None) -> None:
         """Remember that index and HEAD agree at ``mark``."""
@@ -178,16 +188,15 @@ class _Attempt:
             return Outcome(hold=hold)
         mark = observed.mark
         staged = await self._of.staged_by_hand(mark)
-        if staged and (hold := self._of.staged_hold(mark, staged)) is not None:
+        if staged and (hold := self._of.staged_hold(staged)) is not None:
             return Outcome(hold=hold)
         base = await self._of.base(mark.commit)
+        outcome = Outcome()
         if staged:
-            paths = list({*paths, *(row.path for row in staged)})
+            paths = self._beside(staged, paths, outcome)
             await self._git.call("read-tree", base, env=self._env, pass_fds=self._fds)
         elif staging.private_index(self._repository.git_dir / "index", self._private) != mark.index:
             return Outcome(again=True)
-
-        outcome = Outcome()
         before = staging.file_mark(self._private)
         vanished = await self._stage(paths, rehash, mark, reader, outcome)
         if staging.file_mark(self._private) == before:
@@ -224,6 +233,15 @@ class _Attempt:
         )
         return outcome
 
+    def _beside(self, staged: Collection[rawdiff.Row], paths: list[bytes], outcome: Outcome) -> list[bytes]:
+        """The paths to commit while others are staged by hand: those others wait for the person."""
+        by_hand = {row.path for row in staged}
+        if self._of.forgotten(staged):
+            return list(by_hand.union(paths))
+        waiting = Held("it has changes staged by hand", "git commit", tried_again=True)
+        outcome.held |= {path: waiting for path in paths if path in by_hand}
+        return [path for path in paths if path not in by_hand]
+
     async def _stage(
         self, paths: list[bytes], rehash: Collection[bytes], mark: Mark, reader: Reader, outcome: Outcome
     ) -> int:
@@ -233,7 +251,8 @@ class _Attempt:
             self._repository, reader, self._of.config, self._of.rules(), lambda: self._of.tracked_but_ignored(mark)
         )
         found = await finder.find(paths, self._env)
-        outcome.held, outcome.nested = found.held, found.nested
+        outcome.held |= found.held
+        outcome.nested = found.nested
         git = self._git.with_config(*(f"filter.{name}.required=true" for name in sorted(found.filters)))
         if again := set(rehash).intersection(found.present):
             await staging.forget_times(git, again, self._env, self._fds)

@@ -295,6 +295,7 @@ class Worker:
             directory.moved = False
             self._not_before = 0.0
             self._retry.reset()
+            self._retry_refused()
         if directory.rules_changed:
             directory.rules_changed = False
             self._rules_changed.add(b"")
@@ -392,11 +393,11 @@ class Worker:
         return outcome
 
     def _take_outcome(self, paths: Collection[bytes], outcome: Outcome) -> None:
-        for path in paths:
-            self._quarantined.pop(path, None)
+        before = {path: self._quarantined.pop(path, None) for path in paths}
         for path, held in outcome.held.items():
             self._quarantined[path] = held
-            _log.warning("%s: %s is held back: %s", self.repo.path, message.escaped(path), held.reason)
+            if before.get(path) != held:
+                _log.warning("%s: %s is held back: %s", self.repo.path, message.escaped(path), held.reason)
         if outcome.refused:
             self._refused_again = min(self._refused_again, time.monotonic() + self._refused_pause.next())
         self._note_nested(outcome.nested)
