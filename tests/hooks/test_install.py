@@ -317,6 +317,15 @@ def test_the_command_takes_all_repositories_and_one_in_trouble_stops_none(pair, 
     assert "autosync" not in (pair.clone / ".git/config").read_text()
 
 
+def test_the_command_takes_all_repositories_that_a_pattern_means(pair, any_git, tmp_path):
+    git(tmp_path, "clone", "--quiet", "--bare", os.fspath(pair.central), "second.git")
+    config = tmp_path / "config.toml"
+    config.write_text('[[repository]]\npath = "*.git"\n')
+    assert main(["--all", "--config", os.fspath(config)]) == 0
+    for name in ("central.git", "second.git"):
+        assert states(Repository.open(tmp_path / name)) == {"post-receive": "installed"}
+
+
 def test_the_command_refuses_what_does_not_go_together(pair, tmp_path, capsys):
     assert main(["--list", "--uninstall", os.fspath(pair.clone)]) == 2
     assert main(["--all", os.fspath(pair.clone)]) == 2

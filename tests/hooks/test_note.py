@@ -171,7 +171,7 @@ AWKWARD = [
 ]
 
 
-@pytest.mark.parametrize(("number", "name"), enumerate(AWKWARD), ids=repr)
+@pytest.mark.parametrize(("number", "name"), list(enumerate(AWKWARD)), ids=repr)
 def test_paths_with_awkward_bytes(tmp_path, any_git, number, name):
     shell = SHELLS[number % len(SHELLS)]
     folder = tmp_path / os.fsdecode(name)
