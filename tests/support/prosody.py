@@ -28,7 +28,7 @@ pidfile = "{folder}/prosody.pid"
 data_path = "{folder}/data"
 plugin_paths = {{}}
 admin_socket = "{folder}/admin.socket"
-interfaces = {{ "127.0.0.1" }}
+interfaces = {{ "{address}" }}
 c2s_ports = {{ {port} }}
 c2s_direct_tls_ports = {{ {tls_port} }}
 c2s_require_encryption = true
@@ -45,12 +45,12 @@ Component "pubsub.{domain}" "pubsub"
 
 
 class Prosody:
-    """``port`` speaks STARTTLS, ``tls_port`` TLS from the first byte; both on 127.0.0.1, for the domain `localhost`.
+    """``port`` speaks STARTTLS, ``tls_port`` TLS from the first byte; both on ``address``, for the domain `localhost`.
 
     A test that uses it is skipped where Prosody is not installed, and fails there when CI is set.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
         program = shutil.which("prosody", path=f"{os.environ.get('PATH', '')}:/usr/bin:/usr/sbin:/usr/local/bin")
         if program is None:
             missing("Prosody", "apt-get install prosody")
@@ -65,11 +65,13 @@ class Prosody:
         self.port, self.tls_port = free_port(), free_port()
         config = self.folder / "prosody.cfg.lua"
         config.write_text(
-            _CONFIG.format(folder=self.folder, port=self.port, tls_port=self.tls_port, domain=self.domain)
+            _CONFIG.format(
+                folder=self.folder, address=address, port=self.port, tls_port=self.tls_port, domain=self.domain
+            )
         )
         self._process = ServerProcess(
             [program, "-F", "--config", str(config)],
-            lambda: answers(self.port) and answers(self.tls_port),
+            lambda: answers(self.port, address) and answers(self.tls_port, address),
             self.folder / "output.log",
             {"PROSODY_CONFIG": str(config)},
         )

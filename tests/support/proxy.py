@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 
 class Proxy:
-    """Passes connections to ``port`` on 127.0.0.1, as an async context manager; ``self.port`` is its own."""
+    """Passes connections to ``port`` on 127.0.0.1, as an async context manager; ``self.port`` is its own.
 
-    def __init__(self, port: int) -> None:
+    ``delay`` gives the seconds that the next piece of data takes.
+    """
+
+    def __init__(self, port: int, delay: Callable[[], float] = lambda: 0.0) -> None:
         self._target = port
+        self._delay = delay
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -43,7 +48,7 @@ class Proxy:
         self._flowing.set()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(self._serve(reader, writer))
+        task = asyncio.create_task(self._serve(reader, writer), name="proxy")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -54,8 +59,8 @@ class Proxy:
             self._writers |= {writer, back}
             try:
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._pass(reader, back, True))
-                    group.create_task(self._pass(there, writer, False))
+                    group.create_task(self._pass(reader, back, True), name="proxy")
+                    group.create_task(self._pass(there, writer, False), name="proxy")
             finally:
                 self._writers -= {writer, back}
                 back.transport.abort()
@@ -69,6 +74,7 @@ class Proxy:
             if from_client:
                 self.seen += data
             await self._flowing.wait()
+            await asyncio.sleep(self._delay())
             writer.write(data)
             await writer.drain()
         writer.transport.abort()

@@ -1,0 +1,121 @@
+"""Lines that are cut, slow or lossy."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+
+import pytest
+
+from autosync.relay.transports.xmpp import Limits
+from tests.support import network
+from tests.support.network import Network
+from tests.support.prosody import Prosody
+from tests.support.proxy import Proxy
+from tests.support.wait import eventually
+from tests.support.xmpp import Machine, announcement, machines, settings
+
+QUICK = Limits(idle=0.5, patience=0.5, connect=1.0, login=2.0)
+
+
+def test_a_line_that_drops_packets_is_noticed_and_used_again(tmp_path):
+    with Network() as net, net.at_server(), Prosody(tmp_path, address=network.SERVER) as server:
+        server.add_account("rene", "secret")
+        config = settings(server, "rene", "secret", tmp_path, host=network.SERVER)
+
+        async def scenario():
+            async with machines((config, "laptop"), (config, "desk"), limits=QUICK) as (laptop, desk):
+                await eventually(laptop.knows, "them to meet")
+                net.drop()
+                laptop.transport.announce(announcement())
+                await eventually(lambda: laptop.state == desk.state == "offline", "the loss")
+                # an attempt meets the silence, too
+                await eventually(lambda: "answer" in laptop.transport.health.error, "a vain attempt")
+                net.flow()
+                await eventually(lambda: desk.recorder.commits, "what was said into the cut line")
+
+        with net.at_client():
+            asyncio.run(scenario())
+
+
+def test_a_slow_and_lossy_line_carries(tmp_path):
+    """100 ms each way; one piece of data in a hundred waits for a retransmission."""
+    dice = random.Random(1)
+
+    def delay() -> float:
+        return 0.1 if dice.random() > 0.01 else 0.5
+
+    with Prosody(tmp_path) as server:
+        server.add_account("rene", "secret")
+        config = settings(server, "rene", "secret", tmp_path)
+
+        async def scenario():
+            async with Proxy(server.port, delay) as proxy:
+                slow = config.model_copy(update={"port": proxy.port})
+                limits = Limits(idle=1.0, patience=5.0)
+                async with machines((slow, "laptop"), (slow, "desk"), limits=limits) as (laptop, desk):
+                    await eventually(laptop.knows, "them to meet")
+                    for n in range(30):
+                        laptop.transport.announce(announcement(f"{n:040x}", ref=f"refs/heads/b{n}"))
+                    await eventually(lambda: len(set(desk.recorder.commits)) == 30, "all")
+                    assert (laptop.recorder.connections, desk.recorder.connections) == (1, 1)
+
+        asyncio.run(scenario())
+
+
+def test_an_address_that_does_not_answer_is_given_up(tmp_path):
+    """A listener whose queue is full answers no more connection requests."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            password = tmp_path / "password"
+            password.write_text("secret")
+            password.chmod(0o600)
+
+            async def scenario():
+                from autosync.common.config import Xmpp
+
+                config = Xmpp.model_validate(
+                    {"jid": "rene@localhost", "password-file": str(password), "host": "127.0.0.1", "port": port}
+                )
+                machine = Machine(config, "laptop", QUICK)
+                try:
+                    await eventually(lambda: machine.state == "offline", "the failure")
+                    assert "does not answer" in machine.transport.health.error
+                finally:
+                    await machine.stop()
+
+            asyncio.run(scenario())
+
+
+def test_the_next_address_is_tried(tmp_path, monkeypatch):
+    from autosync.relay.transports import xmpp
+    from autosync.relay.transports.xmpp_places import Place
+
+    with Prosody(tmp_path) as server:
+        server.add_account("rene", "secret")
+        config = settings(server, "rene", "secret", tmp_path)
+
+        async def places(config, domain):
+            return [Place("127.0.0.1", 9, False), Place("127.0.0.1", server.tls_port, True)]
+
+        monkeypatch.setattr(xmpp, "places", places)
+
+        async def scenario():
+            async with machines((config, "laptop")) as (laptop,):
+                assert laptop.recorder.connections == 1
+
+        asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_names_and_addresses(tmp_path, host):
+    with Prosody(tmp_path) as server:
+        server.add_account("rene", "secret")
+
+        async def scenario():
+            async with machines((settings(server, "rene", "secret", tmp_path, host=host), "laptop")) as (laptop,):
+                assert laptop.recorder.connections == 1
+
+        asyncio.run(scenario())
