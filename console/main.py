@@ -21,6 +21,9 @@ _COMMANDS = {
     "pause": ("pause", "Let repositories alone until they are resumed."),
     "resume": ("resume", "Go on with paused repositories, or with a held deletion."),
     "log": ("log", "What autosync did of its own accord."),
+    "undo": ("undo", "Take back the newest commit or merge that autosync made."),
+    "restore": ("restore", "Bring an earlier version of a file back."),
+    "peers": ("peers", "The other machines, and fetching from them directly."),
     "doctor": ("doctor", "Look for what is wrong, and say how to mend it."),
     "demo": ("demo", "See two machines keep a repository in sync, in a temporary folder."),
 }
