@@ -20,12 +20,13 @@ STALE_LOCK = 30.0
 @dataclass(frozen=True, slots=True)
 class Hold:
     """Why nothing is committed now, and what ends it. ``kind`` is a short stable word, ``again_in`` the seconds
-    after which it may be over without an event."""
+    after which it may be over without an event. A ``brief`` one is normal for a moment, and not worth a word."""
 
     kind: str
     reason: str
     remedy: str | None = None
     again_in: float | None = None
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def hold(observed: Observed) -> Hold | None:
     if observed.paused:
         return Hold("paused", "paused by hand", "autosync resume")
     if observed.moving:
-        return Hold("moving", "the relay is moving the work tree")
+        return Hold("moving", "the relay is moving the work tree", brief=True)
     if observed.operation is not None:
         return Hold(
             observed.operation,
@@ -91,7 +92,7 @@ def hold(observed: Observed) -> Hold | None:
             f"finish it: {_FINISH.get(observed.operation, 'git status')}",
         )
     if observed.locked:
-        return Hold("index.lock", "git is at work (index.lock)")
+        return Hold("index.lock", "git is at work (index.lock)", brief=True)
     if observed.mark.branch is None:
         return Hold("detached", "HEAD is detached: commits would be on no branch", "git switch BRANCH")
     if observed.remote_refs:

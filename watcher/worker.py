@@ -39,6 +39,8 @@ SAFETY_SCAN = 3600.0
 PAUSE, LONGEST_PAUSE = 2.0, 300.0
 # A held batch is looked at again by event; these seconds are for what gives none.
 _HOLD_RECHECK = 30.0
+# A hold that is normal for a moment is shown after so many seconds.
+_BRIEF = 2.0
 # After a read of the queue the next one waits so long: events come in crowds, and reading few at
 # a time costs several times as much. Longer, and the kernel's queue runs over.
 _FEW, _CROWD, _CROWD_SIZE = 0.002, 0.010, 64
@@ -92,6 +94,7 @@ class Worker:
         self._git_directory: GitDirectory | None = None
         self._reader: Reader | None = None
         self._hold: Hold | None = None
+        self._hold_since = 0.0
         self._not_before = 0.0
         self._retry = Pause(0.02, 1.0)
         self._trouble = Pause()
@@ -355,10 +358,10 @@ class Worker:
             self._not_before = time.monotonic() + self._retry.next()
             return None
         self._retry.reset()
-        self._set_hold(outcome.hold)
+        shown = self._set_hold(outcome.hold)
         if outcome.hold is not None:
-            again_in = outcome.hold.again_in
-            self._not_before = time.monotonic() + (_HOLD_RECHECK if again_in is None else again_in)
+            again_in = outcome.hold.again_in or (_HOLD_RECHECK if shown else _BRIEF)
+            self._not_before = time.monotonic() + again_in
             return outcome
         self._trouble.reset()
         self._settling.done(batch)
@@ -465,12 +468,19 @@ class Worker:
         self._hold = None
         self._set_state("error", problem.what, problem.remedy)
 
-    def _set_hold(self, hold: Hold | None) -> None:
+    def _set_hold(self, hold: Hold | None) -> bool:
+        """Take note of what holds commits back, if anything; returns whether that is shown."""
+        now = time.monotonic()
+        if hold is None or self._hold is None or self._hold.kind != hold.kind:
+            self._hold_since = now
         self._hold = hold
         if hold is None:
             self._set_state("watching", None)
-        else:
+        elif not hold.brief or now - self._hold_since >= _BRIEF:
             self._set_state(_state_of(hold), hold.reason, hold.remedy)
+        else:
+            return False
+        return True
 
     def _set_state(self, state: str, reason: str | None, remedy: str | None = None) -> None:
         if (state, reason) == (self.state, self.reason):
@@ -491,7 +501,9 @@ class Worker:
         except Unreadable:
             return None
         if hold is not None and hold.kind == "index.lock":
-            return courtesy.lock_age(self._repository) or hold
+            hold = courtesy.lock_age(self._repository) or hold
+        if hold is not None and hold.brief and self.state == "watching":
+            return None
         return hold
 
     def _pending(self) -> Iterator[bytes]:
