@@ -176,7 +176,9 @@ def _rejected(error: GitError, remote: str, folder: str) -> Failure:
 
 def _last_line(error: GitError) -> str:
     lines = [line.strip() for line in error.message.splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("fatal:", "error:", "ssh:", "remote:"))] or lines
+    telling = [line for line in lines if line.startswith(("fatal:", "error:", "ssh:"))]
+    # the progress of the other side begins with "remote:", too
+    telling = telling or [line for line in lines if line.startswith("remote:")] or lines
     return re.sub(r"^(fatal|error): ", "", telling[0])[:300] if telling else f"exit code {error.code}"
 
 
