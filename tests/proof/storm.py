@@ -15,7 +15,7 @@ from tests.support.git import git
 from tests.support.machines import Fleet
 from tests.support.wait import until
 
-_CRASHES_AT_ONCE = 4
+_CRASHES_AT_ONCE = 8
 
 
 class Storm:

@@ -45,7 +45,7 @@ def test_a_read_only_objects_folder_costs_a_pause_and_nothing_else(tmp_path):
             a.write("from-a", "1\n")
             b.write("from-b", "2\n")
             storm.until_logged(b, "relay", "not permitted")
-            storm.until_logged(b, "watcher", "error")
+            storm.until_logged(b, "watcher", "is held back")
         b.run("autosync", "sync", check=False)
         storm.settle()
         assert (b.read("from-a"), a.read("from-b")) == ("1\n", "2\n")
