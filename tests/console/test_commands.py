@@ -59,6 +59,21 @@ def test_a_path_inside_a_repository_means_that_repository(machine, monkeypatch):
     assert asked[0] == {"paths": [str(machine.notes)]}
 
 
+def test_a_path_in_a_repository_inside_another_means_the_inner_one(machine):
+    git(machine.notes, "init", "-q", "inner")
+    for order in ("~/notes", "~/notes/inner"), ("~/notes/inner", "~/notes"):
+        machine.config.write_text("".join(f'[[repository]]\npath = "{path}"\n' for path in order))
+        assert machine.run("pause", machine.notes / "inner")[1].startswith("~/notes/inner is paused")
+
+
+def test_the_watcher_is_not_asked_for_what_has_no_work_tree(machine):
+    machine.config.write_text(machine.config.read_text() + '[[repository]]\npath = "~/central.git"\n')
+    both = {"repositories": [relay_entry(machine.notes), relay_entry(machine.central)]}
+    code, _, _, asked = sync(machine, committed(machine), both)
+    assert code == 0
+    assert asked == [{"paths": [str(machine.notes)]}, {"paths": [str(machine.notes), str(machine.central)]}]
+
+
 def test_a_path_through_a_link_is_understood(machine, home):
     (home / "link").symlink_to(machine.notes)
     code, out, _, _ = sync(machine, committed(machine), exchanged(machine), home / "link")
@@ -134,10 +149,12 @@ def test_the_log_shows_what_was_done_where(machine):
     assert machine.run("log", machine.notes / "e")[1].splitlines() == [second]
     assert machine.run("log", machine.notes / "other")[1] == "nothing yet\n"
     assert machine.run("log", "-n", "1")[1].splitlines() == [second]
+    log.append(Operation(str(machine.notes), "hold", detail="why"))
+    assert machine.run("log", "-n", "1", machine.notes)[1].endswith("~/notes  hold why\n")
     log.append(Operation(str(machine.notes), "commit", detail='"c" added', paths=("c",)))
     assert machine.run("log", "-n", "1")[1].endswith('commit "c" added\n')
     rows = [json.loads(line) for line in machine.run("log", "--json")[1].splitlines()]
-    assert [row["action"] for row in rows] == ["push", "commit", "commit"]
+    assert [row["action"] for row in rows] == ["push", "commit", "hold", "commit"]
     assert rows[1]["paths"] == ["a\nb", "c", "d", "e"]
 
 

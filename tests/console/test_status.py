@@ -72,6 +72,15 @@ def test_a_service_that_is_not_wanted_is_not_missed(machine):
     assert status(machine)["repositories"][0]["state"] == "ahead"
 
 
+@pytest.mark.parametrize("wanted", ['push = "auto"', 'pull = "auto"', 'pull = "notify"', "announce = true"])
+def test_each_task_of_the_relays_alone_makes_it_missed(machine, wanted):
+    off = {"watch": "false", "push": '"manual"', "pull": '"never"', "announce": "false"}
+    key, _, value = wanted.partition(" = ")
+    lines = [f"{k} = {v}" for k, v in (off | {key: value}).items()]
+    machine.config.write_text("\n".join([machine.config.read_text(), *lines]))
+    assert status(machine)["repositories"][0]["state"] == "relay not running"
+
+
 @pytest.mark.parametrize(
     ("relay", "watcher", "state", "reason"),
     [
@@ -167,7 +176,8 @@ def test_the_table_fits_80_columns_and_says_what_to_do(machine):
     assert "2 of 2 need you" in text
 
 
-def test_nothing_is_coloured_when_piped_or_not_wanted(machine):
+def test_nothing_is_coloured_or_padded_when_piped(machine):
+    machine.config.write_text(machine.config.read_text() + '[[repository]]\npath = "~/gone"\n')
     command = [sys.executable, "-c", "from autosync.console.main import main; main()", "--config", machine.config]
     piped = subprocess.run([*command, "status"], capture_output=True, check=True)
     assert b"\x1b" not in piped.stdout
@@ -179,7 +189,9 @@ def test_where_only_ascii_fits_only_ascii_is_printed(machine, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     command = [sys.executable, "-c", "from autosync.console.main import main; main()", "--config", machine.config]
     done = subprocess.run([*command, "status"], capture_output=True, check=True)
-    assert done.stdout.decode("ascii")
+    assert "\n!  ~/notes" in done.stdout.decode("ascii")
+    assert "   -> start it with" in done.stdout.decode("ascii")
+    assert b"?" not in done.stdout
 
 
 def test_help_shows_every_command_without_importing_any():
