@@ -201,3 +201,24 @@ def test_stopping_ends_all_connections():
             pass
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["before", "after"])
+def test_one_that_greets_is_not_paced_whatever_its_channels_are_called(order):
+    async def body():
+        async with ReflectorServer(port=0) as server, plain(server.port) as one:
+            channel = "5ca1ab1e" * 5
+            one.send(*["autosync 1", f"subscribe {channel}"][::order])
+            one.send(*(f"announce {channel} {n}" for n in range(3)))
+            assert await one.lines() == [f"{channel}!{n}" for n in range(3)]
+
+    asyncio.run(body())
+
+
+def test_all_can_be_paced_and_then_a_greeting_does_not_help():
+    async def body():
+        async with ReflectorServer(port=0, pace="all", pace_interval=0.01) as server, plain(server.port) as one:
+            one.send("autosync 1", "subscribe x", *(f"announce x {n}" for n in range(9)))
+            assert await one.lines() == ["x!8"]
+
+    asyncio.run(body())

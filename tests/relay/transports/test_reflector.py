@@ -16,7 +16,7 @@ from autosync.relay.transports.reflector import pause
 from autosync.relay.transports.sealing import Sealer
 from tests.relay.reflector.clients import plain
 from tests.support.server import free_port
-from tests.support.wait import eventually
+from tests.support.wait import DEADLINE, eventually
 
 from .reflectors import COMMIT, ID, OTHER, announcement, running, transport
 
@@ -298,5 +298,36 @@ def test_a_thousand_repositories_are_subscribed_at_once():
                 other.send(f"announce id999 1 pushed {COMMIT} 00000000 refs/heads/main desktop")
                 await eventually(lambda: recorder.announcements, "the last one is heard")
                 assert server.counters.throttled == 0
+
+    asyncio.run(body())
+
+
+def test_what_had_to_wait_for_a_server_that_did_not_read_goes_out_when_it_does():
+    async def body():
+        reading, last = asyncio.Event(), asyncio.Event()
+
+        async def serve(reader, writer):
+            writer.write(b"debug!connected...\n")
+            while await reader.readline() != b"ping\n":
+                pass
+            writer.write(b"1\n")
+            await reading.wait()
+            while (line := await reader.readline()) and OTHER.encode() not in line:
+                pass
+            if line:
+                last.set()
+            writer.transport.abort()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        made = transport(server.sockets[0].getsockname()[1])
+        async with server, running(made):
+            while not made._link.congested:
+                for n in range(100):
+                    made.announce(announcement(ref=f"refs/heads/{n}-" + "x" * 150))
+                await asyncio.sleep(0)
+            made.announce(announcement(OTHER))
+            reading.set()
+            async with asyncio.timeout(DEADLINE):
+                await last.wait()
 
     asyncio.run(body())
