@@ -92,18 +92,49 @@ def clear(repository: Repository) -> None:
 
 def recover(repository: Repository, head: str | None) -> str | None:
     """After a kill: finish or drop the commit on its way; ``head`` is the commit of HEAD now. Returns a
-    sentence about what was done, None when there was nothing of ours at git's lock."""
+    sentence about what was done, None when there was nothing of ours at git's lock. Raises GitError."""
     try:
-        entry = Entry(**json.loads(journal_path(repository).read_text()))
         found = (repository.git_dir / "index.lock").lstat()
-    except (OSError, ValueError, TypeError):
+    except OSError:
         clear(repository)
         return None
-    if (found.st_dev, found.st_ino) != (entry.device, entry.inode):
+    entry = _entry(repository)
+    # device numbers are others after a restart of the machine; the index that the lock is a link to is still there
+    ours = _is_link_to_ours(repository, found)
+    if not ours and (entry is None or (found.st_dev, found.st_ino) != (entry.device, entry.inode)):
         clear(repository)
         return None
-    if head == entry.commit:
+    # a power cut can leave the journal's name without its content
+    name = entry.commit[:12] if entry else "without a name"
+    done = head == entry.commit if entry else _holds(repository, head)
+    if done:
         finish(repository)
-        return f"finished commit {entry.commit[:12]}, which was interrupted"
+        return f"finished commit {name}, which was interrupted"
     drop_lock(repository)
-    return f"dropped commit {entry.commit[:12]}, which was interrupted; its changes are found anew"
+    return f"dropped commit {name}, which was interrupted; its changes are found anew"
+
+
+def _entry(repository: Repository) -> Entry | None:
+    try:
+        return Entry(**json.loads(journal_path(repository).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _holds(repository: Repository, commit: str | None) -> bool:
+    """Whether the index that waits at git's lock is what ``commit`` has."""
+    if commit is None:
+        return False
+    env = {"GIT_INDEX_FILE": os.fspath(repository.git_dir / "index.lock")}
+    return repository.git.run("diff-index", "--cached", "--quiet", commit, "--", env=env, check=False).code == 0
+
+
+def _is_link_to_ours(repository: Repository, lock: os.stat_result) -> bool:
+    for index in (private_index(repository), second_index(repository)):
+        try:
+            found = index.lstat()
+        except OSError:
+            continue
+        if (found.st_dev, found.st_ino) == (lock.st_dev, lock.st_ino):
+            return True
+    return False

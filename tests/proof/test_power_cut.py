@@ -1,0 +1,72 @@
+"""What a power cut leaves of files that were written a moment before: their names, without what was in them."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from autosync.common.repository import Repository
+from autosync.watcher import journal
+from tests.proof.ledger import Ledger, stuck
+from tests.proof.peer import Network, Peer
+from tests.support.git import git
+
+
+@pytest.fixture
+def peer(tmp_path) -> Peer:
+    central = tmp_path / "central.git"
+    git(tmp_path, "init", "-q", "--bare", str(central))
+    peer = Peer(tmp_path, "a", central, Ledger(), Network(), 0)
+    (peer.path / "f").write_text("1\n")
+    peer.commit_by_hand()
+    return peer
+
+
+def on_its_way(peer: Peer, moved: bool) -> Repository:
+    """As the watcher is at the end of a commit, with git's lock taken; the branch has ``moved`` or not yet."""
+    repository = peer.repository
+    (peer.path / "f").write_text("2\n")
+    private = {"GIT_INDEX_FILE": os.fspath(journal.private_index(repository))}
+    repository.git.run("read-tree", "HEAD", env=private)
+    repository.git.run("update-index", "f", env=private)
+    tree = repository.git.run("write-tree", env=private).text
+    commit = repository.git.run("commit-tree", tree, "-p", "HEAD", "-m", "2").text
+    journal.take_lock(repository, journal.private_index(repository), commit)
+    if moved:
+        repository.git.run("update-ref", "HEAD", commit)
+    return repository
+
+
+@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize("left", [0, 20])
+def test_a_commit_whose_journal_lost_its_content_is_finished_or_made_again(peer, moved, left):
+    repository = on_its_way(peer, moved)
+    os.truncate(journal.journal_path(repository), left)
+    peer.restart()
+    peer.watch()
+    assert stuck(peer.path) == []
+    assert git(peer.path, "show", "HEAD:f") == "2"
+    assert git(peer.path, "rev-list", "--count", "HEAD") == "2"
+
+
+def test_a_lock_of_somebody_else_stays_though_the_journal_lost_its_content(peer):
+    repository = on_its_way(peer, False)
+    os.truncate(journal.journal_path(repository), 0)
+    lock = repository.git_dir / "index.lock"
+    lock.unlink()
+    lock.write_text("")
+    peer.restart()
+    outcome = peer.watch()
+    assert outcome is not None and outcome.hold is not None and outcome.hold.kind == "index.lock"
+    assert lock.exists()
+
+
+def test_another_device_number_after_the_restart_does_not_matter(peer):
+    repository = on_its_way(peer, True)
+    said = json.loads(journal.journal_path(repository).read_text())
+    journal.journal_path(repository).write_text(json.dumps(said | {"device": said["device"] + 1}))
+    peer.restart()
+    peer.watch()
+    assert stuck(peer.path) == []
