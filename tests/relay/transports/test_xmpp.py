@@ -322,15 +322,39 @@ def test_a_one_shot_run_reaches_own_machines_and_peers(account, other):
     async def scenario():
         config = account.config(peers=[other.jid])
         async with machines((config, "desk"), (other.config(peers=[account.jid]), "peer")) as (desk, peer):
-            single = XmppTransport(config, "laptop", "default", "1.0")
-            task = asyncio.create_task(single.run(Recorder()))
-            single.announce(announcement())
-            await single.flush()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await one_shot(config)
             await eventually(lambda: desk.recorder.commits and peer.recorder.commits, "both to hear")
 
     asyncio.run(scenario())
+
+
+def test_a_one_shot_run_waits_a_moment_for_machines_of_peers(server, account, other):
+    async def scenario():
+        async with Proxy(server.port, lambda: 0.1) as proxy:
+            slow = other.config(peers=[account.jid]).model_copy(update={"port": proxy.port})
+            async with machines((slow, "peer")) as (peer,):
+                await one_shot(account.config(peers=[other.jid]))
+                await eventually(lambda: peer.recorder.commits, "the peer to hear")
+
+    asyncio.run(scenario())
+
+
+def test_a_one_shot_run_reaches_a_peer_with_an_ordinary_priority(account, other):
+    async def scenario():
+        async with Person(account.server, other.user, other.password, "phone", priority=0) as person:
+            await one_shot(account.config(peers=[other.jid]))
+            await eventually(lambda: person.bodies, "the headline")
+
+    asyncio.run(scenario())
+
+
+async def one_shot(config: Xmpp) -> None:
+    single = XmppTransport(config, "laptop", "default", "1.0")
+    task = asyncio.create_task(single.run(Recorder()))
+    single.announce(announcement())
+    await single.flush()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def test_flush_ends_when_nothing_can_be_reached(config):

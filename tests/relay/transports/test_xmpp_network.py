@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 
 import pytest
 
+from autosync.common.config import Xmpp
 from autosync.relay.transports.xmpp import Limits
 from tests.support import network
 from tests.support.network import Network
@@ -69,17 +71,9 @@ def test_an_address_that_does_not_answer_is_given_up(tmp_path):
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         port = full.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):
-            password = tmp_path / "password"
-            password.write_text("secret")
-            password.chmod(0o600)
 
             async def scenario():
-                from autosync.common.config import Xmpp
-
-                config = Xmpp.model_validate(
-                    {"jid": "rene@localhost", "password-file": str(password), "host": "127.0.0.1", "port": port}
-                )
-                machine = Machine(config, "laptop", QUICK)
+                machine = Machine(address(tmp_path / "password", port), "laptop", QUICK)
                 try:
                     await eventually(lambda: machine.state == "offline", "the failure")
                     assert "does not answer" in machine.transport.health.error
@@ -87,6 +81,34 @@ def test_an_address_that_does_not_answer_is_given_up(tmp_path):
                     await machine.stop()
 
             asyncio.run(scenario())
+
+
+def test_stopping_during_the_login_closes_the_connection(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+
+        async def scenario():
+            loop = asyncio.get_running_loop()
+            machine = Machine(address(tmp_path / "password", silent.getsockname()[1]), "laptop", QUICK)
+            accepted, _ = await loop.sock_accept(silent)
+            with accepted:
+                while b"<stream" not in await loop.sock_recv(accepted, 4096):
+                    pass
+                await machine.stop()
+                # sooner or later the end, or a reset; without it this would wait for ever
+                with contextlib.suppress(ConnectionResetError):
+                    while await loop.sock_recv(accepted, 4096):
+                        pass
+
+        asyncio.run(scenario())
+
+
+def address(password, port) -> Xmpp:
+    password.write_text("secret")
+    password.chmod(0o600)
+    return Xmpp.model_validate(
+        {"jid": "rene@localhost", "password-file": str(password), "host": "127.0.0.1", "port": port}
+    )
 
 
 def test_the_next_address_is_tried(tmp_path, monkeypatch):
