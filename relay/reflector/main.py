@@ -12,6 +12,7 @@ import resource
 import socket
 import ssl
 import tempfile
+from asyncio.sslproto import SSLProtocol
 from pathlib import Path
 from typing import cast
 
@@ -28,6 +29,9 @@ from .server import Limits, Pace, ReflectorServer
 _log = logging.getLogger(__name__)
 # Descriptors that are not clients: standard streams, listeners, the event loop's own.
 _RESERVED_DESCRIPTORS = 32
+_SOCKET_UNIT = "write ListenStream= and Accept=no into the socket unit"
+# Bytes of encrypted text that are read from a client at a time.
+_TLS_BUFFER = 4096
 
 
 @click.command("autosync-reflector")
@@ -121,13 +125,23 @@ def sockets_from_systemd() -> list[socket.socket]:
     found = []
     for descriptor in range(3, 3 + int(passed[1])):
         os.set_inheritable(descriptor, False)
-        listener = socket.socket(fileno=descriptor)
+        try:
+            listener = socket.socket(fileno=descriptor)
+            listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        except OSError as error:
+            raise Problem(
+                f"descriptor {descriptor} from systemd is no socket ({error.strerror})", _SOCKET_UNIT
+            ) from error
+        if not listens or listener.type != socket.SOCK_STREAM:
+            raise Problem(f"descriptor {descriptor} from systemd takes no connections", _SOCKET_UNIT)
         listener.setblocking(False)
         found.append(listener)
     return found
 
 
 def _context(cert: Path, key: Path | None) -> ssl.SSLContext:
+    # asyncio gives each TLS connection a buffer of 256 KiB; what clients send here are short lines
+    SSLProtocol.max_size = _TLS_BUFFER
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     _load(context, cert, key)
     return context

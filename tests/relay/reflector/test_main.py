@@ -144,6 +144,22 @@ def test_a_socket_from_systemd():
             process.communicate()
 
 
+def test_a_connection_from_systemd_is_a_mistake_in_the_unit():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with socket.create_connection(listener.getsockname()) as connection:
+            done = subprocess.run(
+                [*activate(connection), *COMMAND, "--systemd"],
+                capture_output=True,
+                text=True,
+                pass_fds=[connection.fileno()],
+                check=False,
+            )
+    assert done.returncode == 1
+    assert "Accept=no" in done.stderr
+
+
 def test_a_new_certificate_is_used_after_sighup_and_a_broken_one_is_not(tmp_path: Path):
     authority = Authority(tmp_path / "authority")
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
