@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import os
 import socket
 import ssl
+import struct
 import sys
 
+import aiodns
 import pytest
 
 from autosync.common.config import Xmpp
@@ -195,6 +198,75 @@ def test_without_services_it_is_the_domain(monkeypatch):
 def test_a_host_that_is_not_found(monkeypatch, host):
     with pytest.raises(Trouble, match=r"cannot be found|no name server"):
         asyncio.run(xmpp_places.places(section(host=host), "example.org"))
+
+
+class NameServer(asyncio.DatagramProtocol):
+    """Answers questions for SRV records (RFC 1035, RFC 2782) from a table; silent for what is not in it."""
+
+    def __init__(self, records: dict[str, list[tuple[int, int, int, str]]]) -> None:
+        self._records = records
+
+    def connection_made(self, transport) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, sender) -> None:
+        end, labels = 12, []
+        while data[end]:
+            labels.append(data[end + 1 : end + 1 + data[end]].decode())
+            end += 1 + data[end]
+        question = data[12 : end + 5]
+        found = self._records.get(".".join(labels).lower())
+        if found is None:
+            return
+        answers = b""
+        for priority, weight, port, host in found:
+            name = b"".join(bytes([len(part)]) + part.encode() for part in host.split(".") if part) + b"\0"
+            value = struct.pack("!HHH", priority, weight, port) + name
+            answers += struct.pack("!HHHIH", 0xC00C, 33, 1, 60, len(value)) + value
+        code = 0x8180 if found else 0x8183
+        self._transport.sendto(data[:2] + struct.pack("!HHHHH", code, 1, len(found), 0, 0) + question + answers, sender)
+
+
+def services(monkeypatch, records) -> list[tuple[str, int, bool]]:
+    async def scenario():
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(lambda: NameServer(records), ("127.0.0.1", 0))
+        ours = functools.partial(
+            aiodns.DNSResolver, nameservers=["127.0.0.1"], udp_port=transport.get_extra_info("sockname")[1]
+        )
+        monkeypatch.setattr(aiodns, "DNSResolver", ours)
+        try:
+            return await xmpp_places._services("example.org")
+        finally:
+            transport.close()
+
+    monkeypatch.setattr(xmpp_places, "_LIMIT", 1.0)
+    return asyncio.run(scenario())
+
+
+def test_services_are_asked_of_the_name_servers(monkeypatch):
+    records = {
+        "_xmpp-client._tcp.example.org": [(20, 0, 5222, "old.example.org"), (5, 0, 5222, "new.example.org")],
+        "_xmpps-client._tcp.example.org": [(10, 0, 443, "new.example.org")],
+    }
+    assert services(monkeypatch, records) == [
+        ("new.example.org", 5222, False),
+        ("new.example.org", 443, True),
+        ("old.example.org", 5222, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        {},
+        {"_xmpp-client._tcp.example.org": [], "_xmpps-client._tcp.example.org": []},
+        {"_xmpp-client._tcp.example.org": [(0, 0, 0, ".")], "_xmpps-client._tcp.example.org": []},
+    ],
+    ids=["silence", "none", "not offered"],
+)
+def test_a_domain_without_services(monkeypatch, records):
+    assert services(monkeypatch, records) == []
 
 
 def test_places_are_shown_as_people_write_them():
