@@ -68,7 +68,6 @@ autosync_relay_runs() {
 
 # Become the relay, keeping nothing of git's: not its variables, its descriptors, its folder or its session.
 autosync_become_relay() {
-	trap '' HUP
 	autosync_repository=${PWD%/.git}
 	cd / || exit
 	set -f
@@ -95,7 +94,10 @@ autosync_become_relay() {
 autosync_act() {
 	autosync_leave_note
 	if [ -n "$autosync_relay" ] && [ -x "$autosync_relay" ] && ! autosync_relay_runs; then
+		# from before it has a session of its own; one that git ignores stays ignored
+		trap '' HUP INT
 		autosync_become_relay </dev/null >/dev/null 2>&1 &
+		trap - HUP INT
 		printf '%s\n' "$!" >"$autosync_tree/autosync/once.lock"
 	fi
 }

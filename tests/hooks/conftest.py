@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,18 @@ def old_git(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 @pytest.fixture
 def pair(tmp_path: Path) -> Pair:
     return make_pair(tmp_path)
+
+
+@pytest.fixture
+def open_folder(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Path]:
+    """A folder, with a home in it, that other users may look into (pytest's own folders are for their owner)."""
+    with tempfile.TemporaryDirectory(prefix="hooks-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        shutil.copy(home / ".gitconfig", folder)
+        (folder / ".gitconfig").chmod(0o644)
+        monkeypatch.setenv("HOME", name)
+        yield folder
 
 
 @pytest.fixture(params=SHELLS, ids=lambda words: words[0])

@@ -17,7 +17,7 @@ import pytest
 
 from autosync.hooks import install as installing
 from autosync.hooks.install import install
-from tests.hooks.conftest import Pair
+from tests.hooks.conftest import Pair, make_pair
 from tests.support.git import git
 from tests.support.wait import until
 
@@ -212,17 +212,14 @@ def test_over_http(pair):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes other users' numbers")
-def test_several_accounts_in_a_group(pair, any_git, tmp_path, home):
+def test_several_accounts_in_a_group(any_git, open_folder):
     """One group, three users with a strict umask: each replaces the note that another left."""
+    pair = make_pair(open_folder)
     group, users = 54320, (54321, 54322, 54323)
     git(pair.central, "config", "core.sharedRepository", "group")
     for path in [pair.central, *pair.central.rglob("*")]:
         os.chown(path, 0, group)
         path.chmod(0o2770 if path.is_dir() else path.stat().st_mode | 0o060)
-    for folder in (home, home.parent, tmp_path, *tmp_path.parents):
-        if folder.is_relative_to("/tmp") and folder != Path("/tmp"):
-            folder.chmod(0o755)
-    (home / ".gitconfig").chmod(0o644)
     note = put_in(pair)
     for path in [pair.central / "autosync", *(pair.central / "autosync").rglob("*")]:
         os.chown(path, 0, group)
@@ -230,9 +227,9 @@ def test_several_accounts_in_a_group(pair, any_git, tmp_path, home):
             path.chmod(0o2770)
     notes = []
     for user in users * 2:
-        own = tmp_path / f"of-{user}"
+        own = open_folder / f"of-{user}"
         if not own.exists():
-            git(tmp_path, "clone", "--quiet", os.fspath(pair.central), os.fspath(own))
+            git(open_folder, "clone", "--quiet", os.fspath(pair.central), os.fspath(own))
             for path in [own, *own.rglob("*")]:
                 os.lchown(path, user, group)
         as_user = {"user": user, "group": group, "extra_groups": [], "umask": 0o077, "check": True, "cwd": own}
