@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import atomic, indexlock
-from .git import Git, GitError, split
+from .git import NETWORK_LIMIT, Git, GitError, split
 from .repository import Repository
 
 _OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -147,7 +147,7 @@ class _Recovery:
         self, *args: str, input: bytes | None = None, index: Path | None = None, fine: tuple[int, ...] = (0,)
     ) -> bytes:
         env = {"GIT_INDEX_FILE": str(index)} if index else None
-        result = self._git.run(*args, input=input, env=env, pass_fds=[self._lock], check=False)
+        result = self._git.run(*args, input=input, env=env, pass_fds=[self._lock], check=False, limit=NETWORK_LIMIT)
         if result.code not in fine:
             raise GitError(args, result.code, result.stdout, result.stderr)
         return result.stdout

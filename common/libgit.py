@@ -138,6 +138,14 @@ class LibgitReader:
                     others.append(path)
         return found | self._git.ignored(others)
 
+    def touched(self, before: str, after: str) -> list[str]:
+        with _translated():
+            try:
+                difference = self._repo.diff(before, after)
+                return [os.fsdecode(d.old_file.raw_path) for d in difference.deltas if d.status_char() != "A"]
+            except (KeyError, ValueError) as error:
+                raise Unreadable(str(error)) from error
+
     def last_reflog(self, ref: str, count: int) -> list[tuple[str, str, str]]:
         with _translated():
             try:

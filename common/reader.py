@@ -78,6 +78,9 @@ class Reader(Protocol):
         """Those of the paths (relative to the work tree, folders with a trailing slash) that ignore
         rules match, tracked or not."""
 
+    def touched(self, before: str, after: str) -> list[str]:
+        """The files of the commit ``before`` that ``after`` has otherwise, or not at all."""
+
     def last_reflog(self, ref: str, count: int) -> list[tuple[str, str, str]]:
         """The newest entries of a ref's log: (old, new, message), newest first."""
 
@@ -179,6 +182,10 @@ class GitReader:
         # --no-index: with the index it takes paths times index entries
         _, out = self._ask("check-ignore", "-z", "--stdin", "--no-index", input=data, fine=(0, 1))
         return set(split(out))
+
+    def touched(self, before: str, after: str) -> list[str]:
+        _, out = self._ask("diff-tree", "-r", "-z", "--no-renames", "--name-only", "--diff-filter=MDT", before, after)
+        return split(out)
 
     def last_reflog(self, ref: str, count: int) -> list[tuple[str, str, str]]:
         code, out = self._ask("log", "-g", "-z", f"-n{count + 1}", "--format=%H%x00%gs", ref, "--", fine=(0, 128))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -15,14 +16,19 @@ from autosync.common.operations import Operation, OperationLog
 from autosync.common.reader import Reader, Upstream
 from autosync.common.repository import Repository
 
-from .conflict import Conflict
+from .conflict import Conflict, copy_name
 from .failures import Failure, Kind, classify, in_the_way
 from .merge import merge
 from .state import DirectFetch, FastForward, Fetch, Merge, Push
+from .writers import Guard
 
 _log = logging.getLogger(__name__)
 #: Seconds a move of the work tree may go on when the relay is told to stop.
 _LAST_GRACE = 1.2
+#: git's own exit codes end here: more is the death of a git that a shell script on PATH had started.
+_LAST_CODE = 128
+#: Seconds to wait for somebody who writes into a file that was replaced just now.
+_LAST_WRITER = 10.0
 
 # A dead network must end a transfer: git's own limits for http, ssh's for ssh.
 _STALLED = ("http.lowSpeedLimit=1", "http.lowSpeedTime=60")
@@ -197,7 +203,9 @@ class Actor:
                 raise Failed(Failure(Kind.LOCKED, "the branch moved meanwhile", "looked at again by itself"))
             if before is None:
                 await asyncio.to_thread(self._check_unborn, after)
-            result = await self._git_merge(before, after, lock)
+                result = await self._git_merge(before, after, lock)
+            else:
+                result = await self._guarded_merge(before, after, lock)
         finally:
             locks.release(lock)
         if result.code == 0:
@@ -207,6 +215,45 @@ class Actor:
         if "would be overwritten" in text or "local changes" in text or "not uptodate" in text or "would lose" in text:
             raise Failed(in_the_way(error))
         raise Failed(classify(error, "git", str(self.repository.path)))
+
+    async def _guarded_merge(self, before: str, after: str, lock: int) -> Result:
+        """The move, with an eye on those who write to what is replaced."""
+        assert self.repository.work_tree is not None
+        guard = Guard(self.repository.work_tree)
+        try:
+            await asyncio.to_thread(lambda: guard.hold(self.repository.reader().touched(before, after)))
+            if guard.written:
+                what = f"{', '.join(guard.written[:3])} is open for writing, and a new version came in"
+                raise Failed(Failure(Kind.IN_THE_WAY, what, "goes on by itself when the file is closed"))
+            try:
+                return await self._git_merge(before, after, lock)
+            finally:
+                await self._keep_strays(guard)
+        finally:
+            guard.close()
+
+    async def _keep_strays(self, guard: Guard) -> None:
+        """Put what was written while git replaced the file beside the new one, as a file that is not committed yet."""
+        end = time.monotonic() + _LAST_WRITER
+        # no event tells of the close of a file that has no name
+        while not all(s.done for s in guard.strays()) and time.monotonic() < end:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        assert self.repository.work_tree is not None
+        for stray in guard.strays():
+            content = stray.content()
+            oid = (await self.repository.git.call("hash-object", "--stdin", input=content)).text
+            name = copy_name(stray.path, oid, {})
+            place = self.repository.work_tree / name
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+            except OSError:
+                # the folder has gone, too, and something else has its name
+                place = self.repository.work_tree / place.name
+            with contextlib.suppress(FileExistsError):
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                with os.fdopen(os.open(place, flags, stray.mode), "wb") as file:
+                    file.write(content)
+            _log.warning("%s: %s was written to while it was replaced: see %s", self.repository.path, stray.path, place)
 
     async def _git_merge(self, before: str | None, after: str, lock: int) -> Result:
         checkout.begin(self.repository, before, after)
@@ -221,19 +268,21 @@ class Actor:
             after,
         )
         git = checkout.git_for_move(self.repository)
-        child = asyncio.ensure_future(git.call(*args, check=False, pass_fds=[lock]))
+        # filters run inside, and some fetch what they put there (git-lfs)
+        child = asyncio.ensure_future(git.call(*args, check=False, pass_fds=[lock], limit=NETWORK_LIMIT))
         try:
             result = await asyncio.shield(child)
         except asyncio.CancelledError:
             # nearly always it is done in a moment; when not, the journal stays and the next start finishes it
             await asyncio.wait([child], timeout=_LAST_GRACE)
             if child.done() and not child.cancelled() and child.exception() is None:
-                checkout.end(self.repository)
+                if 0 <= child.result().code <= _LAST_CODE:
+                    checkout.end(self.repository)
             else:
                 child.cancel()
                 await asyncio.wait([child])
             raise
-        if result.code >= 0:
+        if 0 <= result.code <= _LAST_CODE:
             checkout.end(self.repository)
         return result
 

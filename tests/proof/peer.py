@@ -60,15 +60,17 @@ class Herald:
 
 
 class Meddling:
-    """Counts our git commands; ``what`` happens once, before the ``at``-th begins or after it has ended."""
+    """Counts our git commands (those named ``only``, or all); ``what`` happens once, before the ``at``-th begins or
+    after it has ended."""
 
-    def __init__(self, at: int, after: bool, what: Callable[[], None]) -> None:
+    def __init__(self, at: int, after: bool, what: Callable[[], None], only: str | None = None) -> None:
         self._left = at
         self._after = after
         self._what = what
+        self._only = only
 
-    def boundary(self, after: bool) -> None:
-        if after != self._after or self._left < 0:
+    def boundary(self, name: str, after: bool) -> None:
+        if after != self._after or self._left < 0 or self._only not in (None, name):
             return
         self._left -= 1
         if self._left < 0:
@@ -80,18 +82,18 @@ class Meddling:
         run, call = Git.run, Git.call
 
         def meddled_run(this: Git, *args: str, **options: Any) -> Any:
-            self.boundary(False)
+            self.boundary(args[0], False)
             try:
                 return run(this, *args, **options)
             finally:
-                self.boundary(True)
+                self.boundary(args[0], True)
 
         async def meddled_call(this: Git, *args: str, **options: Any) -> Any:
-            self.boundary(False)
+            self.boundary(args[0], False)
             try:
                 return await call(this, *args, **options)
             finally:
-                self.boundary(True)
+                self.boundary(args[0], True)
 
         Git.run, Git.call = meddled_run, meddled_call  # type: ignore[method-assign]
         try:

@@ -1,0 +1,152 @@
+"""Moments at which a version could get lost, one by one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autosync.common.git import LOCAL_LIMIT, NETWORK_LIMIT, Git
+from tests.proof.ledger import Ledger, stuck
+from tests.proof.peer import Meddling, Network, Peer
+from tests.support.git import git
+
+
+@pytest.fixture
+def two(tmp_path) -> tuple[Peer, Peer]:
+    """Two machines with `notes.txt` in common."""
+    central = tmp_path / "central.git"
+    git(tmp_path, "init", "-q", "--bare", str(central))
+    network, ledger = Network(), Ledger()
+    a, b = [Peer(tmp_path, name, central, ledger, network, 0) for name in "ab"]
+    (a.path / "notes.txt").write_text("one\n")
+    a.commit_by_hand()
+    a.relay()
+    b.relay()
+    assert (b.path / "notes.txt").read_text() == "one\n"
+    return a, b
+
+
+def change(peer: Peer, content: str) -> None:
+    (peer.path / "notes.txt").write_text(content)
+    peer.watch()
+    peer.relay()
+
+
+def texts(folder: Path) -> list[str]:
+    return sorted(p.read_text() for p in folder.glob("notes*"))
+
+
+def test_a_file_that_somebody_has_open_for_writing_is_not_replaced(two):
+    a, b = two
+    change(a, "two\n")
+    with (b.path / "notes.txt").open("a") as writer:
+        assert b.relay() == "waiting"
+        assert "notes.txt" in (b.worker.status.reason or "")
+        writer.write("and more\n")
+    b.watch()
+    assert b.relay() == "in sync"
+    assert texts(b.path) == ["one\nand more\n", "two\n"]
+    assert stuck(b.path) == []
+
+
+@pytest.mark.parametrize("still_open", [False, True])
+def test_what_is_written_at_the_moment_of_the_move_is_kept_beside(two, still_open):
+    """The writer opens the file after the last look at it, and git replaces it."""
+    a, b = two
+    change(a, "two\n")
+    written = []
+
+    def begin() -> None:
+        # git looks at size and times: a file that is only open is unchanged to it
+        written.append((b.path / "notes.txt").open("a"))
+
+    def end() -> None:
+        written[0].write("and more\n")
+        written[0].close()
+
+    with Meddling(0, False, begin, only="merge").at_work():
+        if still_open:
+            with Meddling(0, True, lambda: threading.Timer(0.2, end).start(), only="merge").at_work():
+                b.relay()
+        else:
+            with Meddling(0, True, end, only="merge").at_work():
+                b.relay()
+    b.watch()
+    assert b.relay() == "in sync"
+    a.relay()
+    assert texts(a.path) == texts(b.path) == ["one\nand more\n", "two\n"]
+
+
+def test_a_reader_is_no_hindrance(two):
+    a, b = two
+    change(a, "two\n")
+    with (b.path / "notes.txt").open() as reader:
+        assert b.relay() == "in sync"
+        assert reader.read() == "one\n"
+    assert texts(b.path) == ["two\n"]
+
+
+def test_what_is_written_is_kept_though_its_folder_becomes_a_file(two):
+    a, b = two
+    (a.path / "d").mkdir()
+    (a.path / "d/notes.txt").write_text("below\n")
+    a.watch()
+    a.relay()
+    b.relay()
+    (a.path / "d/notes.txt").unlink()
+    (a.path / "d").rmdir()
+    (a.path / "d").write_text("a file\n")
+    a.watch()
+    a.relay()
+    written = []
+    with (
+        Meddling(0, False, lambda: written.append((b.path / "d/notes.txt").open("a")), only="merge").at_work(),
+        Meddling(0, True, lambda: (written[0].write("more\n"), written[0].close()), only="merge").at_work(),
+    ):
+        b.relay()
+    assert (b.path / "d").read_text() == "a file\n"
+    assert "below\nmore\n" in texts(b.path)
+
+
+@pytest.mark.parametrize("code", [137, -9])
+def test_a_killed_move_keeps_its_journal_also_when_a_script_stands_for_git(two, tmp_path, monkeypatch, code):
+    a, b = two
+    change(a, "two\n")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    script = tools / "git"
+    dies = f"exit {code}" if code > 0 else "kill -9 $$"
+    real = shutil.which("git")
+    # half-way: the old file has gone, and the new one is not there
+    script.write_text(f'#!/bin/sh\ncase " $* " in *" --ff-only "*) rm notes.txt; {dies};; esac\nexec {real} "$@"\n')
+    script.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+        b.relay()
+    b.restart()
+    b.watch()
+    assert b.relay() == "in sync"
+    assert texts(b.path) == ["two\n"]
+    assert git(b.path, "rev-parse", "HEAD") == git(a.path, "rev-parse", "HEAD")
+
+
+def test_a_slow_checkout_is_not_cut_short_again_and_again(two, monkeypatch):
+    """What takes two minutes (many files, git-lfs) would be begun anew for ever."""
+    a, b = two
+    change(a, "two\n")
+    limits = []
+    call = Git.call
+
+    async def noted(this: Git, *args: str, **options: Any) -> Any:
+        if "--ff-only" in args:
+            limits.append(options.get("limit", LOCAL_LIMIT))
+        return await call(this, *args, **options)
+
+    monkeypatch.setattr(Git, "call", noted)
+    assert b.relay() == "in sync"
+    assert limits == [NETWORK_LIMIT]
