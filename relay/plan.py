@@ -91,8 +91,14 @@ def _known(state: State) -> Plan:
         if not state.branch_absent:
             return Plan((), _trouble(state))
         return _push(state)
+    remote = f"{seen.upstream.remote}/{seen.upstream.ref.removeprefix('refs/heads/')}"
+    if state.branch_absent:
+        return _nothing(
+            "held",
+            f"{remote} was there and is gone",
+            f"to put it back: git -C {state.path} push {seen.upstream.remote} {seen.branch}:{seen.upstream.ref}",
+        )
     if not seen.related:
-        remote = f"{seen.upstream.remote}/{seen.upstream.ref.removeprefix('refs/heads/')}"
         return _nothing(
             "held",
             f"{remote} has nothing in common with the branch here",

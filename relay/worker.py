@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
@@ -95,7 +96,7 @@ class Worker:
         self._fetch_due = True
         self._schedule = Schedule(clock)
         self._wake_at = 0.0
-        self._branch_absent = False
+        self._absent: str | None = None
         self._stopped_at: tuple[str, str] | None = None
         self._expected: dict[str, str] = {}
         self._unsaved = False
@@ -108,8 +109,14 @@ class Worker:
 
     def hint(self) -> None:
         """Something may have changed here: look."""
+        # put back, perhaps
+        self._fetch_due = self._fetch_due or self._absent is not None
         self._idle.clear()
         self._wake.set()
+
+    def reopen(self) -> None:
+        """The repository, or our folder in it, may be another: find it anew at the next look."""
+        self.repository = None
 
     def fetch_hint(self) -> None:
         """The remote may have moved: look there too."""
@@ -176,7 +183,7 @@ class Worker:
             if not self._wake.is_set():
                 self._idle.set()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, wake - self._clock())):
+                async with asyncio.timeout(None if wake == math.inf else max(0.0, wake - self._clock())):
                     await self._wake.wait()
             if self._clock() >= self._schedule.next_poll:
                 self._fetch_due = self._fetch_due or self._settings.pull != "never"
@@ -200,7 +207,9 @@ class Worker:
                 decided = await self._decide()
                 if not decided.actions:
                     await self._rest(decided)
-                    next_poll = self._schedule.next_poll
+                    next_poll = (
+                        math.inf if decided.status.name == "in sync" and self._is_bare() else self._schedule.next_poll
+                    )
                     return min(decided.wake or next_poll, next_poll)
                 self._show(decided.status)
                 await self._perform(decided.actions)
@@ -240,6 +249,10 @@ class Worker:
         rest = tuple(action for action in decided.actions if not isinstance(action, (Announce, Offer)))
         return Plan(rest, decided.status, decided.wake)
 
+    def _is_bare(self) -> bool:
+        """A bare repository has no remote to be polled: its hook says when something moves."""
+        return self.seen is not None and self.seen.bare
+
     def _look(self) -> tuple[Observed, bool]:
         """The state, and whether the repository is another than it was. Runs in a thread of its own."""
         if self.repository is None or not self.repository.git_dir.exists():
@@ -259,8 +272,7 @@ class Worker:
         self._schedule.observe(seen, self._settings)
         if seen.bare or self._settings.pull == "never":
             self._fetch_due = False
-        if seen.tip is not None:
-            self._branch_absent = False
+        absent = seen.upstream is not None and seen.upstream.tracking == self._absent
         stopped = seen.head is not None and (seen.head, seen.tip) == self._stopped_at
         return State(
             path=self.repo.path,
@@ -272,7 +284,7 @@ class Worker:
             borrowed=self._borrowed,
             borrowed_until=self._schedule.next_poll,
             told=self._told,
-            branch_absent=self._branch_absent or self._settings.pull == "never",
+            branch_absent=absent or (seen.tip is None and self._settings.pull == "never"),
             stopped=stopped,
             fetch_from=self._schedule.fetch_from,
             push_from=self._schedule.push_from,
@@ -302,8 +314,9 @@ class Worker:
             self._schedule.polled(self.seen, self._settings)
             try:
                 await actor.fetch(action)
+                self._absent = None
             except BranchAbsent:
-                self._branch_absent = True
+                self._absent = action.upstream.tracking
             except Failed:
                 self._fetch_due = True
                 raise
@@ -313,6 +326,7 @@ class Worker:
             self._offered = action.invitation.commit
         elif isinstance(action, Push):
             await actor.push(action)
+            self._absent = None
         elif isinstance(action, FastForward):
             await actor.fast_forward(action)
             if action.after == self._offered:

@@ -84,6 +84,7 @@ TABLE = {
         "syncing",
         (Push(BRANCH, UPSTREAM, A, None),),
     ),
+    "remote branch gone": (state(AHEAD, branch_absent=True), "held", ()),
     "remote never asked": (state(replace(EQUAL, tip=None), failure=OFFLINE), "offline", ()),
     "detached": (state(replace(EQUAL, branch=None)), "held", ()),
     "rebase under way": (state(replace(DIVERGED, operation="rebase")), "held", ()),
