@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -70,17 +69,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _configured(instance: Instance) -> list[Path]:
-    found = [path for repo in config.load(instance.config)[1] for path in _matching(repo.path)]
+    found = [repo.path for repo in config.load(instance.config)[1]]
     if not found:
         raise Problem(f"{instance.config} names no repository", "add one with: autosync init PATH")
     return found
-
-
-def _matching(path: Path) -> list[Path]:
-    """The path itself, or what a pattern like `/srv/git/*.git` stands for now."""
-    if path.exists() or not glob.has_magic(os.fspath(path)):
-        return [path]
-    return [Path(name) for name in sorted(glob.glob(os.fspath(path)))]  # noqa: PTH207 - the pattern may be absolute
 
 
 def _each(paths: Callable[[], list[Path]], treat: Callable[[Repository], bool]) -> int:

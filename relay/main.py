@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 from pathlib import Path
 
 import click
 
 from autosync.common import cli
 from autosync.common.errors import exit_code
+from autosync.common.git import Git
 from autosync.common.instance import Instance
 from autosync.common.service import only_one, run_until_stopped, set_up_logging
 from autosync.common.version import version
@@ -28,7 +30,7 @@ def command(context: click.Context, config: Path | None, once: Path | None, verb
     fetches, merges and pushes, and tells the other machines.
     """
     set_up_logging(verbose)
-    instance = Instance.of(config)
+    instance = Instance.of(config or (_configured_for(once) if once is not None else None))
     context.exit(exit_code("autosync-relay", lambda: _run(instance, once), lambda: instance.state))
 
 
@@ -48,7 +50,19 @@ def _run(instance: Instance, once: Path | None) -> int:
         return run_until_stopped(body, on_reload=lambda: service.reload() if service else None)
 
 
+def _configured_for(path: Path) -> Path | None:
+    """The configuration file that the repository's own git configuration names."""
+    found = (
+        Git(path.expanduser()).run("config", "--path", "--get", "autosync.config", check=False)
+        if path.is_dir()
+        else None
+    )
+    return Path(found.text) if found is not None and found.code == 0 else None
+
+
 def _once(instance: Instance, path: Path) -> int:
+    # a hook's descriptors are not ours: one may be the lock of the very repository (sh cannot close those above 9)
+    os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     from . import once
 
     once.checked(asyncio.run(once.run(instance, Path(os.path.abspath(path.expanduser())))))  # noqa: PTH100

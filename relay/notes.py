@@ -38,7 +38,8 @@ class PushNote:
 def parse_push(data: bytes) -> PushNote | None:
     """The `pre-push` note in ``data``; None for one that is incomplete or malformed."""
     lines = os.fsdecode(data).split("\n")
-    if len(lines) < 3 or lines[-1] != "" or lines[-2] != "end":
+    # two pushes in one place may have mixed their lines: then there are two ends
+    if len(lines) < 3 or lines[-1] != "" or lines[-2] != "end" or lines.count("end") != 1:
         return None
     first = _FIRST_LINE.fullmatch(lines[0])
     if first is None or first[1] != "pre-push" or not lines[1].startswith("remote "):
@@ -91,12 +92,13 @@ class NoteWatch:
         asyncio.get_running_loop().remove_reader(self._inotify.fileno())
         self._inotify.close()
 
-    def add(self, folder: Path, owner: Path, callback: Callable[[str], None]) -> None:
-        """Call ``callback`` with the name of each file that is written or moved into ``folder``, for ``owner``.
+    def add(self, folder: Path, owner: Path, callback: Callable[[str], None], *, made: bool = False) -> None:
+        """Call ``callback`` with the name of each file that is written or moved into ``folder`` (with ``made``: and of
+        each that is made there), for ``owner``. An empty name says that events were lost, or the folder itself.
 
         Linked work trees share a notes folder: each owner has its own callback. Raises OSError.
         """
-        mask = inotify.CLOSE_WRITE | inotify.MOVED_TO | inotify.ONLYDIR
+        mask = inotify.CLOSE_WRITE | inotify.MOVED_TO | inotify.ONLYDIR | (inotify.CREATE if made else 0)
         wd = self._inotify.watch(os.fsencode(folder), mask)
         self._callbacks.setdefault(wd, {})[owner] = callback
 
@@ -116,7 +118,8 @@ class NoteWatch:
                     for callback in callbacks.values():
                         callback("")
             elif event.mask & inotify.IGNORED:
-                self._callbacks.pop(event.watch, None)
+                for callback in self._callbacks.pop(event.watch, {}).values():
+                    callback("")
             else:
                 called.add((event.watch, os.fsdecode(event.name)))
         for wd, name in called:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,8 @@ def _alone(repository: Repository) -> Iterator[bool]:
     try:
         yield True
     finally:
+        # hooks start no other run while the lock names one that will look again: this one will not
+        os.ftruncate(descriptor, 0)
         locks.release(descriptor)
 
 

@@ -38,6 +38,8 @@ from .worker import Worker
 _log = logging.getLogger(__name__)
 #: Seconds a push by hand is followed.
 _FOLLOW_LIMIT = 6 * 3600.0
+#: Seconds between the appearance of a folder that matches a pattern and the look for a repository in it.
+_NEW_REPOSITORY = 1.0
 
 
 class Service:
@@ -79,6 +81,7 @@ class Service:
             async with asyncio.TaskGroup() as group, control:
                 self._group = group
                 self._watch.add(self._instance.config.parent, self._instance.config, self._config_written)
+                self._watch_patterns()
                 self._apply(self._config, self._repos)
                 self._start_transports(transports)
                 _log.info("relay of %s with %d repositories", self._config.name, len(self._repos))
@@ -109,10 +112,24 @@ class Service:
         if (read, repos) == (self._config, self._repos):
             return
         self._apply(read, repos)
+        self._watch_patterns()
         if transports is not None:
             self._start_transports(transports)
         self._notices = self._new_notices()
         _log.info("configuration read again: %d repositories", len(repos))
+
+    def _watch_patterns(self) -> None:
+        """New repositories that match a pattern in the configuration are noticed."""
+        assert self._watch is not None
+        for folder in config.pattern_folders(self._config, self._instance.config):
+            try:
+                self._watch.add(folder, folder, self._repository_made, made=True)
+            except OSError as error:
+                _log.warning("new repositories in %s are not noticed (%s)", folder, error.strerror)
+
+    def _repository_made(self, name: str) -> None:
+        # git is still at work in it
+        asyncio.get_running_loop().call_later(_NEW_REPOSITORY, self.reload)
 
     def _config_written(self, name: str) -> None:
         if name in (self._instance.config.name, ""):
@@ -200,6 +217,10 @@ class Service:
         worker.hint()
 
     def _noted(self, worker: Worker, folder: Path, name: str) -> None:
+        if not name:
+            # taken away with the hooks, or with the repository: what is there at the next look is watched
+            self._watched.discard(worker.repo.path)
+            worker.reopen()
         worker.hint()
         if name.startswith("pre-push."):
             found = notes.parse_push(notes.read_note(folder / name))

@@ -1,6 +1,6 @@
 """Configuration: the machine's file and a repository's own `.autosync.toml`."""
 
-from .load import SHARED_FILE, Repo, effective, load, load_shared, read_secret
+from .load import SHARED_FILE, Repo, effective, load, load_shared, pattern_folders, read_secret
 from .model import Config, Notify, Reflector, Settings, Shared, Xmpp, parse_size
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "load",
     "load_shared",
     "parse_size",
+    "pattern_folders",
     "read_secret",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import glob
 import os
 import stat
 from collections.abc import Sequence
@@ -49,7 +50,18 @@ def load(path: Path) -> tuple[Config, list[Repo]]:
     )
     repositories = [_repo(config, entry, base) for entry in config.repository]
     _refuse_doubles(path, repositories)
-    return config, repositories
+    return config, _expanded(repositories)
+
+
+def pattern_folders(config: Config, path: Path) -> list[Path]:
+    """The folders in which a new repository may begin to match a pattern like `/srv/git/*.git`; ``path`` is the
+    configuration file."""
+    folders = set()
+    for entry in config.repository:
+        wanted = _absolute_path(entry.path, path.parent)
+        if _is_pattern(wanted):
+            folders.update(_matching(wanted.parent) if _is_pattern(wanted.parent) else [wanted.parent])
+    return sorted(folders)
 
 
 def effective(repo: Repo, shared: Shared) -> Settings:
@@ -199,6 +211,25 @@ def _repo(config: Config, entry: RepositoryEntry, base: Path) -> Repo:
     path = layers.pop("path")
     settings = Settings.model_construct(**(dict(Settings()) | layers))
     return Repo(_absolute_path(path, base), settings, frozenset(layers))
+
+
+def _is_pattern(path: Path) -> bool:
+    return bool({"*", "?"} & set(os.fspath(path))) and not path.exists()
+
+
+def _matching(pattern: Path) -> list[Path]:
+    found = glob.glob(os.fspath(pattern))  # noqa: PTH207 - the pattern may be absolute
+    return [path for path in map(Path, sorted(found)) if path.is_dir()]
+
+
+def _expanded(repositories: Sequence[Repo]) -> list[Repo]:
+    """Every repository that a pattern stands for now; one that is named by itself keeps its own settings."""
+    named = {repo.path: repo for repo in repositories if not _is_pattern(repo.path)}
+    for repo in repositories:
+        if _is_pattern(repo.path):
+            for path in _matching(repo.path):
+                named.setdefault(path, Repo(path, repo.settings, repo.given))
+    return list(named.values())
 
 
 def _refuse_doubles(file: Path, repositories: Sequence[Repo]) -> None:

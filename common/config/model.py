@@ -135,7 +135,7 @@ class Settings(Shared):
 class RepositoryEntry(Settings):
     """One `[[repository]]`."""
 
-    path: PathValue = Field(description="work tree or bare repository")
+    path: PathValue = Field(description="work tree or bare repository, or a pattern: /srv/git/*.git")
 
 
 class Xmpp(_Model):

@@ -139,6 +139,19 @@ def test_layers_the_machine_wins_over_the_repository(write, tmp_path):
     assert (found.settle, found.push_delay, found.max_wait, found.id) == (5.0, 7.0, 9.0, "mine")
 
 
+def test_a_pattern_stands_for_what_matches_now(write, tmp_path):
+    for name in ("a.git", "b.git", "c"):
+        (tmp_path / "srv" / name).mkdir(parents=True)
+    (tmp_path / "srv" / "file.git").touch()
+    path = write(
+        '[[repository]]\npath = "srv/*.git"\nannounce = false\n[[repository]]\npath = "srv/b.git"\n'
+        '[[repository]]\npath = "srv/[absent"\n'
+    )
+    read, repos = config.load(path)
+    assert {r.path.name: r.settings.announce for r in repos} == {"a.git": False, "b.git": True, "[absent": True}
+    assert config.pattern_folders(read, path) == [tmp_path / "srv"]
+
+
 HARMLESS = {"id", "settle", "max-wait", "push-delay", "exclude", "max-file-size", "message", "conflict"}
 
 

@@ -217,7 +217,6 @@ def _free(lock: Path) -> bool:
     return not pid or not Path(f"/proc/{pid}").exists()
 
 
-@pytest.mark.xfail(reason="the relay keeps the descriptors above 9 that it inherits", run=False, strict=False)
 def test_a_held_repository_lock_is_not_inherited(pair, any_git, tmp_path):
     """The watcher's git inherits the repository's lock: the relay that its hook starts must not keep it."""
     git(tmp_path, "clone", "--quiet", os.fspath(pair.central), "other")

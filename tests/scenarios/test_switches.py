@@ -197,3 +197,17 @@ def test_a_wrong_configuration_changes_nothing_while_running(pair):
     a.configure(settings=right)
     until(lambda: not a.relay_status()["config_error"], "the relay to notice")
     fleet.same()
+
+
+def test_a_new_repository_that_matches_a_pattern_is_noticed(tmp_path):
+    with Fleet(tmp_path) as fleet:
+        server = fleet.add("server", clone=False)
+        server.repo = tmp_path / "srv" / "*.git"
+        server.repo.parent.mkdir()
+        git(tmp_path, "init", "-q", "--bare", "srv/one.git")
+        server.configure()
+        server.start("relay")
+        git(tmp_path, "init", "-q", "--bare", "srv/two.git")
+        until(lambda: len(server.relay_status()["repositories"]) == 2, "the new repository")
+        fleet.machines.clear()
+        server.stop()
