@@ -204,9 +204,11 @@ class _Attempt:
         if (hold := await self._brake(base, vanished)) is not None:
             return Outcome(hold=hold, held=outcome.held)
         hooks = self._of.hooks()
-        await self._hook(hooks, "pre-commit")
-        tree = (await self._git.call("write-tree", env=self._env, pass_fds=self._fds)).text
-        rows = await self._difference(base, tree)
+        tree, rows = await self._tree(base)
+        if rows and hooks.exists("pre-commit"):
+            # only now: a hook that rewrites files makes events, and must not be run by those for ever
+            await self._hook(hooks, "pre-commit")
+            tree, rows = await self._tree(base)
         if not rows:
             return outcome
         text = await self._message(hooks, rawdiff.changes(rows))
@@ -280,10 +282,13 @@ class _Attempt:
             f"autosync resume --confirm-deletions {self._repository.path}",
         )
 
-    async def _difference(self, base: str, tree: str) -> list[rawdiff.Row]:
+    async def _tree(self, base: str) -> tuple[str, list[rawdiff.Row]]:
+        """The tree that the private index makes, and how it differs from ``base``."""
+        tree = (await self._git.call("write-tree", env=self._env, pass_fds=self._fds)).text
         # diff-tree reads the whole index, for attributes that do not matter here
         env = {"GIT_INDEX_FILE": os.fspath(self._private.with_name("no-index"))}
-        return rawdiff.parse((await self._git.call("diff-tree", "-r", *_DIFF, base, tree, "--", env=env)).stdout)
+        found = await self._git.call("diff-tree", "-r", *_DIFF, base, tree, "--", env=env)
+        return tree, rawdiff.parse(found.stdout)
 
     async def _message(self, hooks: PersonHooks, changes: list[Change]) -> str:
         identity, settings = self._of.identity, self._of.settings
