@@ -27,7 +27,9 @@ from .reflectors import ID, OTHER, announcement, running, transport
 
 
 @contextlib.asynccontextmanager
-async def strange_server(say: Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]) -> AsyncIterator[int]:
+async def strange_server(
+    say: Callable[[asyncio.StreamReader, asyncio.StreamWriter], object], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
     """A server that answers each connection with what ``say`` does."""
     writers = []
 
@@ -36,7 +38,7 @@ async def strange_server(say: Callable[[asyncio.StreamReader, asyncio.StreamWrit
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await say(reader, writer)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -347,13 +349,10 @@ def test_stopping_while_the_server_does_not_end_the_connection(tmp_path, authori
     """A frozen TLS server never answers the farewell."""
 
     async def body():
-        listener = await asyncio.start_server(
-            lambda reader, writer: answer_then_freeze(reader, writer), "127.0.0.1", 0, ssl=server_context(tmp_path)
-        )
-        port = listener.sockets[0].getsockname()[1]
-        made = transport(port, url=f"tls://127.0.0.1:{port}", **{"ca-file": authority.file})
-        async with listener, running(made):
-            pass
+        async with strange_server(answer_then_freeze, server_context(tmp_path)) as port:
+            made = transport(port, url=f"tls://127.0.0.1:{port}", **{"ca-file": authority.file})
+            async with running(made):
+                pass
 
     asyncio.run(body())
 
