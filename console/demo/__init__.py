@@ -53,6 +53,7 @@ def command(_: Instance, once: bool) -> int:
 def _tour(stage: Stage, show: Show, waiting: Callable[[str], None]) -> None:
     show.beginning(stage)
     for number, step in enumerate(steps(), 1):
+        stage.check()
         show.step(number, step)
         waiting("   ...")
         moments = step.play(stage)

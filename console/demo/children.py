@@ -20,8 +20,8 @@ _GRACE = 5.0
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
-class Ended(BaseException):
-    """A signal asks the demo to end. Not an Exception, as nothing but the end of the demo has to do with it."""
+class Ended(Exception):
+    """A signal asked the demo to end."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -29,36 +29,29 @@ class Ended(BaseException):
 
 
 class Endings:
-    """Raises Ended for the first signal that ends the demo, wherever it is, so that all of it is cleared up on the way
-    out; `over` is set from then on, or when the clearing up begins without one. More signals change nothing."""
+    """Notes the signals that end the demo. They interrupt nothing: an exception out of nowhere could leave a process
+    just started, or a clearing up half done. Instead the demo looks often (`check`)."""
 
     def __init__(self) -> None:
-        self.over = False
+        self._number: int | None = None
 
-    def _end(self, number: int, _: Any) -> None:
-        if not self.over:
-            self.over = True
-            raise Ended(number)
+    def check(self) -> None:
+        """Raises Ended when a signal has come."""
+        if self._number is not None:
+            raise Ended(self._number)
 
     @contextlib.contextmanager
     def noticed(self) -> Iterator[None]:
-        """Inside the block it is this that signals do."""
-        before = {number: signal.signal(number, self._end) for number in ENDING}
+        """Inside the block signals are noted."""
+        before = {number: signal.signal(number, self._note) for number in ENDING}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Hold those signals back inside the block; they come after it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    def _note(self, number: int, _: Any) -> None:
+        self._number = self._number or number
 
 
 class Children:
@@ -88,7 +81,7 @@ class Children:
     def start(self, name: str, module: str, *arguments: str) -> Path:
         """Start the command of ``module`` as ``name``; returns the file with what it prints."""
         log = self._logs / f"{name}.log"
-        with undisturbed(), log.open("wb") as output:
+        with log.open("wb") as output:
             self._running[name] = subprocess.Popen(
                 command(module, *arguments),
                 env=self._environment,
@@ -107,7 +100,6 @@ class Children:
     def _prepare(self) -> None:
         """Runs in the child: even a killed demo takes it along."""
         self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         if os.getppid() != self._pid:
             os.kill(os.getpid(), signal.SIGTERM)
 

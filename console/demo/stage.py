@@ -25,7 +25,7 @@ from autosync.hooks.install import install
 
 from .. import services
 from ..adopt import adopt
-from .children import Children, Endings, command, undisturbed
+from .children import Children, Endings, command
 from .waiting import LONG_PAUSE, PAUSE, wait_for
 
 _T = TypeVar("_T")
@@ -82,13 +82,15 @@ class Stage:
     laptop: Machine
     desk: Machine
     children: Children
+    endings: Endings
 
     @property
     def machines(self) -> tuple[Machine, Machine]:
         return self.laptop, self.desk
 
     def wait(self, condition: Callable[[], _T], what: str, pause: float = PAUSE) -> _T:
-        """The first true result of ``condition``. Raises Problem when it takes too long, or a process has ended."""
+        """The first true result of ``condition``. Raises Problem when it takes too long or a process has ended, and
+        Ended when a signal has come."""
 
         def checked() -> _T:
             self.check()
@@ -100,7 +102,8 @@ class Stage:
             raise Problem(f"{what} did not happen in time", self.said()) from None
 
     def check(self) -> None:
-        """Raises Problem when a process has ended by itself."""
+        """Raises Ended when a signal has come, Problem when a process has ended by itself."""
+        self.endings.check()
         ended = self.children.dead()
         if ended is not None:
             raise Problem(f"{ended} ended by itself", self.said(ended))
@@ -117,17 +120,12 @@ class Stage:
 @contextlib.contextmanager
 def set_up(endings: Endings) -> Iterator[Stage]:
     """Build the stage, with everything running on it; afterwards nothing of it is left. Raises Problem."""
-    with contextlib.ExitStack() as stack:
-        with undisturbed():
-            folder = Path(tempfile.mkdtemp(prefix="autosync-demo-")).resolve()
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        stack.enter_context(_environment_of(folder))
-        children = stack.enter_context(Children(os.environ, _made(folder / "logs")))
-        try:
-            yield _set_up(folder, children)
-        finally:
-            # a signal in the middle of the clearing up would leave the rest of it undone
-            endings.over = True
+    folder = Path(tempfile.mkdtemp(prefix="autosync-demo-")).resolve()
+    try:
+        with _environment_of(folder), Children(os.environ, _made(folder / "logs")) as children:
+            yield _set_up(folder, children, endings)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -160,7 +158,7 @@ def _replace_environment(wanted: dict[str, str]) -> None:
     os.environ.update(wanted)
 
 
-def _set_up(folder: Path, children: Children) -> Stage:
+def _set_up(folder: Path, children: Children, endings: Endings) -> Stage:
     log = children.start("reflector", "autosync.relay.reflector.main", "--listen", "127.0.0.1:0")
     central_folder = folder / "central.git"
     Git(folder).run("init", "--quiet", "--bare", "-b", "main", str(central_folder))
@@ -168,19 +166,21 @@ def _set_up(folder: Path, children: Children) -> Stage:
     secret = folder / "reflector-secret"
     secret.touch(0o600)
     secret.write_text(secrets.token_hex(32) + "\n")
-    port = _port_of(log, children)
+    port = _port_of(log, children, endings)
     central = _machine(folder, "server", central_folder, port)
     laptop = _machine(folder, "laptop", folder / "laptop", port)
     desk = _machine(folder, "desk", folder / "desk", port)
     for machine in (laptop, desk):
+        endings.check()
         adopt(machine.folder, str(central_folder), lambda _: None)
         _name_the_person(machine)
     for machine in (central, laptop, desk):
+        endings.check()
         install(Repository.open(machine.folder), standalone=False, config=machine.instance.config)
         children.start(f"{machine.name}-relay", "autosync.relay.main", *_config_option(machine))
     for machine in (laptop, desk):
         children.start(f"{machine.name}-watcher", "autosync.watcher.main", *_config_option(machine))
-    stage = Stage(folder, central, laptop, desk, children)
+    stage = Stage(folder, central, laptop, desk, children, endings)
     for machine in (central, laptop, desk):
         stage.wait(lambda m=machine: _is_up(m), f"the start of the services of {machine.name}", LONG_PAUSE)  # type: ignore[misc]
     return stage
@@ -226,8 +226,9 @@ def _config_option(machine: Machine) -> tuple[str, str]:
     return "--config", str(machine.instance.config)
 
 
-def _port_of(log: Path, children: Children) -> int:
+def _port_of(log: Path, children: Children, endings: Endings) -> int:
     def announced() -> int | None:
+        endings.check()
         found = re.search(r"^listening on .*:(\d+)$", log.read_text(errors="replace"), re.MULTILINE)
         if found is None and children.dead():
             raise Problem("the reflector did not start", log.read_text(errors="replace"))
