@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from autosync.common import config
+from autosync.common import config, reflocks
 from autosync.common.config import Repo, Settings, Shared
 from autosync.common.errors import Problem, write_report
 from autosync.common.git import GitError
@@ -302,10 +302,17 @@ class Worker:
                 await self._one(actor, action)
             except Failed as failed:
                 self._failed(action, failed.failure)
+                if failed.failure.kind in (Kind.RACE, Kind.LOCKED, Kind.UNSAFE):
+                    await self._drop_dead_locks()
                 return
             finally:
                 self.progress = None
             self._succeeded(action)
+
+    async def _drop_dead_locks(self) -> None:
+        assert self.repository is not None
+        for path in await asyncio.to_thread(reflocks.drop_dead, self.repository):
+            _log.warning("%s: %s was left by a git that was killed, and is removed", self.repo.path, path)
 
     async def _one(self, actor: Actor, action: Action) -> None:
         if isinstance(action, Fetch):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from autosync.common import reflocks
 from autosync.common.errors import Problem
 from autosync.common.git import GitError
 from autosync.common.reader import Head
@@ -108,6 +109,8 @@ class Publisher:
         except (GitError, asyncio.CancelledError) as error:
             head = self.repository.reader().head()
             if isinstance(error, GitError) and head == Head(mark.branch, mark.commit):
+                if await asyncio.to_thread(reflocks.drop_dead, self.repository):
+                    return False  # left by a killed git: the next try finds the way free
                 said = last_line(error.message)
                 raise Problem(f"git cannot move the branch ({said})", "see git update-ref") from error
             return head.commit == commit

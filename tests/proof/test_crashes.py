@@ -29,7 +29,7 @@ def test_a_full_disk_costs_a_pause_and_nothing_else(tmp_path):
         with faults.full(b.folder, leave=64 * 1024):
             a.write("large", os.urandom(3 << 20))
             b.write("small", "came when the disk was full\n")
-            storm.until_logged(b, "relay", "full")
+            storm.until_logged(b, "relay", "the disk is full")
         b.run("autosync", "sync", check=False)
         storm.settle()
         assert b.read("small") == a.read("small") == "came when the disk was full\n"

@@ -70,3 +70,23 @@ def test_another_device_number_after_the_restart_does_not_matter(peer):
     peer.restart()
     peer.watch()
     assert stuck(peer.path) == []
+
+
+@pytest.mark.parametrize("name", ["HEAD.lock", "refs/heads/main.lock", "refs/remotes/origin/main.lock"])
+def test_a_ref_lock_of_a_killed_git_keeps_nobody_for_ever(peer, name):
+    assert peer.relay() == "in sync"
+    lock = peer.path / ".git" / name
+    lock.touch()
+    os.utime(lock, (1, 1))
+    (peer.path / "f").write_text("3\n")
+    if "remotes" in name:
+        other = peer.central.parent / "other"
+        git(peer.central.parent, "clone", "-q", str(peer.central), str(other))
+        git(other, "commit", "-q", "--allow-empty", "-m", "theirs")
+        git(other, "push", "-q")
+    for _ in range(3):
+        peer.watch()
+        peer.relay()
+    assert peer.worker.status.name == "in sync"
+    assert git(peer.central, "show", "main:f") == "3"
+    assert stuck(peer.path) == []
