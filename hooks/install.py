@@ -225,10 +225,20 @@ def _configured(work: Work) -> Path | None:
 def _relay_program() -> Path:
     """The program that hooks start. Raises Problem."""
     beside = Path(sys.executable).parent / _RELAY
-    found = beside if os.access(beside, os.X_OK) else shutil.which(_RELAY)
+    # by the name that outlives an upgrade: an installation keeps each version in a folder of its own behind a link
+    named = [shutil.which(_RELAY), Path(sys.argv[0]).parent / _RELAY]
+    lasting = [Path(name).absolute() for name in named if name and _same(Path(name), beside)]
+    found = next(iter(lasting), beside if os.access(beside, os.X_OK) else shutil.which(_RELAY))
     if found is None:
         raise Problem(f"there is no {_RELAY} for the hooks to start", "install autosync whole, with ./install.sh")
     return Path(found).absolute()
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def _fallback(replaced: str | None) -> bytes:

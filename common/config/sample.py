@@ -25,7 +25,7 @@ def sample() -> str:
     lines = ["# autosync: configuration of this machine. Remove the '# ' before what you want to set.", ""]
     lines += [_line("name", Config.model_fields["name"], "laptop")]
     for header, model, meaning in _TABLES:
-        lines += ["", f"# {header}".ljust(38) + f"# {meaning}"]
+        lines += ["", f"# {header}".ljust(37) + f" # {meaning}"]
         if model is Settings:
             continue
         fields = list(model.model_fields.items())
@@ -50,4 +50,4 @@ def _example(name: str, field: FieldInfo) -> Any:
 
 def _line(key: str, field: FieldInfo, value: Any) -> str:
     # JSON's texts, numbers, lists and truth values are TOML's too
-    return f"# {key} = {json.dumps(value)}".ljust(38) + f"# {field.description}"
+    return f"# {key} = {json.dumps(value)}".ljust(37) + f" # {field.description}"

@@ -235,3 +235,23 @@ def test_a_held_repository_lock_is_not_inherited(pair, any_git, tmp_path):
     # needs the lock for the merge
     until(lambda: theirs in git(pair.clone, "rev-list", "HEAD"), "the merge with what was pushed meanwhile")
     until(lambda: _free(pair.clone / ".git/autosync/once.lock"), "the relay to end")
+
+
+def test_the_program_is_recorded_by_the_name_that_outlives_an_upgrade(tmp_path, monkeypatch):
+    """install.sh keeps each version in a folder of its own; `current` leads to the newest."""
+    binary = tmp_path / "versions/1/bin"
+    binary.mkdir(parents=True)
+    for name in ("python", "autosync-relay"):
+        (binary / name).write_text("#!/bin/sh\n")
+        (binary / name).chmod(0o755)
+    (tmp_path / "current").symlink_to("versions/1")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/autosync-relay").symlink_to(tmp_path / "current/bin/autosync-relay")
+    monkeypatch.setattr(sys, "executable", str(binary / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    assert installing._relay_program() == tmp_path / "bin/autosync-relay"
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "current/bin/autosync-install-hooks")])
+    assert installing._relay_program() == tmp_path / "current/bin/autosync-relay"
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    assert installing._relay_program() == binary / "autosync-relay"
