@@ -220,8 +220,9 @@ class ReflectorTransport:
         answer = protocol.parse_answer(line)
         if not isinstance(answer, protocol.Delivery):
             return
-        if line + b"\n" == protocol.BUSY:
-            link.fail(Trouble("the server has no room for another client", "raise its --max-connections"))
+        if self._link is None:  # the server's first words; later, the same may be somebody's on a channel
+            if line + b"\n" == protocol.BUSY:
+                link.fail(Trouble("the server has no room for another client", "raise its --max-connections"))
             return
         route = self._routes.on(answer.channel)
         if route is None or self._listener is None:

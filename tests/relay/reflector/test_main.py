@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -20,6 +21,16 @@ from tests.support.certificates import Authority
 from tests.support.wait import DEADLINE, until
 
 COMMAND = [sys.executable, "-c", "import sys; from autosync.relay.reflector.main import main; sys.exit(main())"]
+
+
+@pytest.fixture(autouse=True)
+def logging_of_others() -> Iterator[None]:
+    """A command that runs here sets up logging to a standard error that is gone after the test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -331,3 +331,33 @@ def test_what_had_to_wait_for_a_server_that_did_not_read_goes_out_when_it_does()
                 await last.wait()
 
     asyncio.run(body())
+
+
+def test_the_secret_shows_nowhere(secret, caplog):
+    caplog.set_level("DEBUG")
+
+    async def body():
+        async with ReflectorServer(port=0) as server:
+            made = transport(server.port, **{"secret-file": secret})
+            async with running(made):
+                made.announce(announcement())
+                await made.flush()
+                shown = [repr(made), repr(made.health), repr(made.peers()), *map(repr, vars(made).values())]
+                assert read_secret(secret) not in "".join(shown) + caplog.text
+
+    asyncio.run(body())
+
+
+def test_a_repository_may_have_the_name_of_the_servers_own_channel():
+    async def body():
+        async with ReflectorServer(port=0) as server, plain(server.port) as stranger:
+            made = transport(server.port)
+            made.subscribe([Subscription("debug"), Subscription("all")])
+            async with running(made) as recorder:
+                for name in ("debug", "all"):
+                    stranger.send(f"announce {name} busy")
+                    stranger.send(f"announce {name} 1 pushed {COMMIT} 00000000 refs/heads/main desktop")
+                await eventually(lambda: len(recorder.announcements) == 2, "both are heard")
+                assert (recorder.connects, made.dropped) == (1, 2)
+
+    asyncio.run(body())
