@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from tests.support.git import git
-from tests.support.wait import until
+from tests.support.wait import DEADLINE, until
 
 BIN = Path(sys.executable).parent
 #: A poll so rare that what arrives within a test was announced.
@@ -209,7 +209,7 @@ class Fleet:
         )
         return int(line[0].rpartition(":")[2])
 
-    def same(self, what: str = "all machines to be equal") -> str:
+    def same(self, what: str = "all machines to be equal", deadline: float = DEADLINE) -> str:
         """Wait until every clone and the central repository have one head and clean trees; returns the head."""
 
         def equal() -> str | None:
@@ -219,4 +219,4 @@ class Fleet:
                 return heads.pop()
             return None
 
-        return until(equal, what)
+        return until(equal, what, deadline)
