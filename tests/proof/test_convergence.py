@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.proof.machine import Machines
 
 # The long run sets these; here it is to take seconds.
-EXAMPLES = int(os.environ.get("PROOF_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("PROOF_EXAMPLES", "10"))
 STEPS = int(os.environ.get("PROOF_STEPS", "20"))
 
 
