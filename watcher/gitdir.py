@@ -33,7 +33,8 @@ class GitDirectory:
 
     def __init__(self, repository: Repository, watches: Inotify) -> None:
         self._own: dict[int, frozenset[bytes]] = {}
-        self._lost = False
+        #: The git directory, or a folder of it, is not the one that is watched any more.
+        self.lost = False
         #: Something moved: what held a commit back may be over.
         self.moved = False
         #: The ignore rules or the configuration changed.
@@ -56,7 +57,10 @@ class GitDirectory:
     def handle(self, event: Event) -> None:
         """Take note of an event; one of another watch does nothing."""
         names = self._own.get(event.watch)
-        if names is None or event.name not in names:
+        if names is None:
+            return
+        self.lost |= bool(event.mask & inotify.IGNORED)
+        if event.name not in names:
             return
         if event.name in _RULES:
             self.rules_changed |= bool(event.mask & (_WENT | inotify.MOVED_TO | inotify.CLOSE_WRITE))

@@ -21,6 +21,7 @@ from autosync.common.instance import Instance
 from autosync.common.operations import OperationLog
 from autosync.common.version import version
 
+from . import mounts
 from .publish import Identity
 from .worker import Service, Worker
 
@@ -48,7 +49,7 @@ class Watcher:
             "confirm-deletions": self._confirm_deletions,
         }
         async with ControlServer(self._instance.socket("watcher"), handlers):
-            with self._noticing_configuration():
+            with self._noticing_configuration(), mounts.noticing(self._look_at_all):
                 try:
                     self._apply(self._repos)
                     await asyncio.get_running_loop().create_future()
@@ -110,6 +111,10 @@ class Watcher:
             finally:
                 loop.remove_reader(watches.fileno())
 
+    def _look_at_all(self) -> None:
+        for worker, _ in self._workers.values():
+            worker.look()
+
     # -- control commands --------------------------------------------------------------------
 
     async def _status(self, _request: dict[str, Any], _progress: Callable[[str], None]) -> Any:
@@ -121,8 +126,7 @@ class Watcher:
         }
 
     async def _look(self, _request: dict[str, Any], _progress: Callable[[str], None]) -> Any:
-        for worker, _ in self._workers.values():
-            worker.look()
+        self._look_at_all()
         return {}
 
     async def _reload_command(self, _request: dict[str, Any], _progress: Callable[[str], None]) -> Any:

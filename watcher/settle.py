@@ -16,6 +16,8 @@ of `due` costs the same however many paths are marked.
 from __future__ import annotations
 
 import enum
+import itertools
+import re
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +28,10 @@ GRACE = 0.25
 BULK = 20
 #: ... with a window of ``settle`` seconds, but at least these.
 BULK_WINDOW = 0.25
+
+
+# Names that programs give to a file while they write it, and replace by the real one: rsync, sed
+_ON_THE_WAY = re.compile(rb"(?:^|/)(?:\..+\.[A-Za-z0-9]{6}|sed[A-Za-z0-9]{6})$")
 
 
 class Kind(enum.Enum):
@@ -72,8 +78,10 @@ class Settling:
         self._marks: dict[bytes, _Mark] = {}  # in the order of their first event
         self._resting: OrderedDict[bytes, _Mark] = OrderedDict()  # closed ones, in the order of their last
         self._arrivals: deque[float] = deque(maxlen=BULK)
-        self._last_gone = float("-inf")
+        self._last_gone = self._previous_gone = float("-inf")
         self._read_open: set[bytes] = set()
+        #: How many events there were.
+        self.events = 0
 
     def __len__(self) -> int:
         return len(self._marks)
@@ -86,6 +94,7 @@ class Settling:
 
     def mark(self, path: bytes, kind: Kind, now: float) -> None:
         """Take note of one event."""
+        self.events += 1
         mark = self._marks.get(path)
         if mark is None:
             mark = self._marks[path] = _Mark(now, now, kind in (Kind.CREATED, Kind.ARRIVED))
@@ -95,7 +104,7 @@ class Settling:
         if kind is Kind.GONE:
             mark.gone, mark.open = True, False
             if not mark.new:
-                self._last_gone = now
+                self._previous_gone, self._last_gone = self._last_gone, now
         else:
             if kind is not Kind.CHANGED:
                 mark.gone, mark.moved_to = False, None
@@ -117,16 +126,21 @@ class Settling:
         mark = self._marks.get(old)
         if mark is not None and mark.gone:
             mark.moved_to = new
+            if mark.last == self._last_gone:  # explained: nobody has to wait for more
+                self._last_gone = self._previous_gone
 
     def due(self, now: float, everything: bool = False) -> Batch:
         """What is to be committed now; ``everything`` does not wait for anything."""
         if everything:
             return self._batch(self._marks)
         overdue = []
-        for path, mark in self._marks.items():
-            if mark.first + self.max_wait > now:
-                break
-            overdue.append(path)
+        for path, mark in list(
+            itertools.takewhile(lambda item: item[1].first + self.max_wait <= now, self._marks.items())
+        ):
+            if mark.new and mark.open and _ON_THE_WAY.search(path):
+                self._wait_anew(path, mark, now)
+            else:
+                overdue.append(path)
         if self._bulk_end(now) > now and not overdue:
             return Batch({})
         chosen = dict.fromkeys(overdue)
@@ -163,16 +177,21 @@ class Settling:
                 del self._marks[path]
                 self._resting.pop(path, None)
             else:
-                # its clock starts again: what the old events said is committed
-                self._marks.pop(path)
-                self._marks[path] = mark
-                mark.first, mark.new, mark.rehash = mark.last, False, False
+                # what the old events said is committed
+                self._wait_anew(path, mark, mark.last)
+                mark.new, mark.rehash = False, False
 
     def forget(self, path: bytes) -> None:
         """The path is no longer of interest."""
         self._marks.pop(path, None)
         self._resting.pop(path, None)
         self._read_open.discard(path)
+
+    def _wait_anew(self, path: bytes, mark: _Mark, now: float) -> None:
+        """Let the longest wait of a path begin now."""
+        del self._marks[path]
+        self._marks[path] = mark
+        mark.first = now
 
     def _batch(self, paths: Collection[bytes]) -> Batch:
         return Batch(
@@ -195,12 +214,14 @@ class Settling:
     def _place_rests_at(self, path: bytes) -> float:
         # a file moved several times leaves a chain; its length is bounded by the marks
         seen = set()
-        while (mark := self._marks.get(path)) is not None and mark.gone and mark.moved_to and path not in seen:
+        while (mark := self._marks.get(path)) is not None and mark.gone and mark.moved_to:
+            if path in seen:
+                return mark.last + self.settle
             seen.add(path)
             path = mark.moved_to
         if mark is None:
             return float("-inf")
-        return mark.first + self.max_wait if mark.open else mark.last + self.settle
+        return mark.first + self.max_wait if mark.open else self._rests_at(mark)
 
     def _bulk_end(self, now: float) -> float:
         window = max(self.settle, BULK_WINDOW)

@@ -8,71 +8,68 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from autosync.common import checkout, locks
-from autosync.common.config import SHARED_FILE, Repo, Settings, effective, load_shared
+from autosync.common.config import SHARED_FILE, Repo, effective, load_shared
 from autosync.common.errors import Problem
 from autosync.common.git import GitError
-from autosync.common.inotify import Inotify
-from autosync.common.operations import Operation, OperationLog
+from autosync.common.operations import OperationLog
 from autosync.common.reader import Reader, Unreadable
 from autosync.common.repository import Repository
 
-from . import courtesy, message, scan
+from . import courtesy, limits, message, scan
+from .attempts import Attempts, Pause
 from .commit import Committer, Outcome
+from .condition import Condition
 from .courtesy import Hold
-from .gitdir import GitDirectory
 from .ignores import ignored_by_git, own_patterns
+from .patterns import Patterns
 from .publish import Identity
-from .quarantine import Held
 from .settle import Kind, Settling
-from .tree import Tree
+from .watch import Anew, Watch
 
 _log = logging.getLogger(__name__)
 
 #: Seconds between two looks at everything when no event asks for one.
 SAFETY_SCAN = 3600.0
-#: Pauses after trouble, in seconds: the first, and the longest.
-PAUSE, LONGEST_PAUSE = 2.0, 300.0
-# A held batch is looked at again by event; these seconds are for what gives none.
-_HOLD_RECHECK = 30.0
-# A hold that is normal for a moment is shown after so many seconds.
-_BRIEF = 2.0
-# After a read of the queue the next one waits so long: events come in crowds, and reading few at
-# a time costs several times as much. Longer, and the kernel's queue runs over.
-_FEW, _CROWD, _CROWD_SIZE = 0.002, 0.010, 64
+#: Seconds between two looks where events do not tell everything; at least `POLL_SHARE` times what a look takes.
+POLL, POLL_SHARE = 10.0, 20.0
+# Seconds between tries to open what cannot be opened.
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+# Seconds that `commit_now` goes on trying while somebody else is at work.
+_PATIENCE = 10.0
 _FOLDERS_AT_ONCE = 256
-
-
-class _Anew(Exception):
-    """The watches have to be built anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What all workers share."""
+    """What all workers share. ``missing`` counts the watches that each found wanting, ``blind`` names those
+    without an inotify instance: the remedy has to suffice for all."""
 
     identity: Identity
     operations: OperationLog
+    missing: dict[Path, int] = field(default_factory=dict)
+    blind: set[Path] = field(default_factory=set)
+
+    def remedy(self) -> str | None:
+        """What makes inotify see everything."""
+        if self.blind:
+            return limits.more_instances(len(self.blind))
+        if self.missing:
+            return limits.more_watches(sum(self.missing.values()))
+        return None
 
 
-class Pause:
-    """Growing pauses between tries."""
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A repository that could be opened."""
 
-    def __init__(self, first: float = PAUSE, longest: float = LONGEST_PAUSE) -> None:
-        self._first = first
-        self._longest = longest
-        self._next = first
-
-    def next(self) -> float:
-        pause, self._next = self._next, min(self._next * 2, self._longest)
-        return pause
-
-    def reset(self) -> None:
-        self._next = self._first
+    repository: Repository
+    committer: Committer
+    ignored: Patterns
 
 
 class Worker:
@@ -80,70 +77,59 @@ class Worker:
 
     def __init__(self, repo: Repo, service: Service) -> None:
         self.repo = repo
-        self.state, self.reason, self.remedy = "watching", "starting", None  # type: str, str | None, str | None
-        self.since: float | None = time.time()
         self._service = service
-        self._settings: Settings = repo.settings
-        self._settling = Settling(self._settings.settle, self._settings.max_wait)
+        self._condition = Condition(os.fspath(repo.path))
+        self._settling = Settling(repo.settings.settle, repo.settings.max_wait)
+        self._attempts = Attempts(repo.path, self._settling, service.operations)
         self._wake = asyncio.Event()
-        self._quarantined: dict[bytes, Held] = {}
-        self._nested: set[bytes] = set()
-        self._repository: Repository | None = None
-        self._committer: Committer | None = None
-        self._tree: Tree | None = None
-        self._git_directory: GitDirectory | None = None
+        self._open: _Open | None = None
+        self._watch: Watch | None = None
         self._reader: Reader | None = None
-        self._hold: Hold | None = None
-        self._hold_since = 0.0
-        self._not_before = 0.0
-        self._retry = Pause(0.02, 1.0)
-        self._trouble = Pause()
-        self._refused_again = float("inf")
-        self._refused_pause = Pause(10.0, 600.0)
+        self._kept_folders: set[bytes] = set()
         self._rules_changed: set[bytes] = set()
         self._shared_changed = False
-        self._scan_wanted = False
-        self._kept_folders: set[bytes] = set()
         self._forced: list[asyncio.Future[Outcome]] = []
-        self._confirm = False
+        self._told_nested: set[bytes] = set()
 
     # -- for the service ---------------------------------------------------------------------
 
     async def run(self) -> None:
         """Work until cancelled; what goes wrong is a state, and tried again."""
-        if not self._settings.watch:
-            self._set_state("off", "watch = false")
+        if not self.repo.settings.watch:
+            self._condition.set("off", "watch = false")
             return
-        pause = Pause()
+        pause = Pause(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
+            self._wake.clear()
             try:
-                await self._open()
-                if self._repository is None:
+                # in a thread: a file system that hangs must not stop the other repositories
+                repository = await asyncio.to_thread(_opened, self.repo.path)
+                if repository.work_tree is None:
+                    self._condition.set("off", "a bare repository has no files to watch")
                     return
-                await self._watch()
-            except _Anew:
+                self._use(repository)
+                await self._watch_it(pause)
+            except Anew as anew:
+                self._condition.set("polling", anew.reason, anew.remedy)
                 continue
             except Problem as problem:
-                self._set_state("error", problem.what, problem.remedy)
+                self._condition.set("error", problem.what, problem.remedy)
             except (GitError, Unreadable, OSError) as error:
-                self._set_state("error", str(error), "see the service's log")
+                self._condition.set("error", str(error), "see the service's log")
             except Exception as error:  # noqa: BLE001 - one repository's trouble must not end the others' work
                 _log.exception("%s: a bug in autosync", self.repo.path)
-                self._set_state("error", f"a bug in autosync ({type(error).__name__}: {error})", "please report it")
+                self._condition.set("error", f"a bug in autosync ({type(error).__name__}: {error})", "report it")
             self._fail_forced()
             await self._rest(pause.next())
 
     def look(self) -> None:
-        """Something may have changed (the pause mark, the trouble): try again now."""
-        self._not_before = 0.0
-        self._trouble.reset()
-        if self._git_directory is not None:
-            self._git_directory.moved = True
+        """Something may have changed (the pause mark, a mount, what gave trouble): try again now."""
+        self._attempts.look_again()
         self._wake.set()
 
     async def commit_now(self) -> Outcome | None:
-        """Scan and commit all that may be committed; None when that is impossible now (see `state`)."""
-        if self._committer is None or self._tree is None:
+        """Scan and commit all that may be committed; None when that is impossible now (`status` says why)."""
+        if self._watch is None:
             self.look()
             return None
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -156,368 +142,263 @@ class Worker:
 
     def confirm_deletions(self) -> None:
         """Let the mass deletion that is held through."""
-        self._confirm = True
-        if self._committer is not None:
-            self._committer.confirmed = True
+        if self._open is not None:
+            self._open.committer.confirmed = True
         self.look()
 
     def status(self) -> dict[str, Any]:
         """How it is, for the control socket."""
-        state, reason, remedy = self.state, self.reason, self.remedy
-        if self._repository is not None and state in ("watching", "polling", "held", "paused"):
-            hold = self._present_hold()
-            if hold is not None:
-                state, reason, remedy = _state_of(hold), hold.reason, hold.remedy
-        pending = sorted(self._pending())
-        return {
-            "path": os.fspath(self.repo.path),
-            "state": state,
-            "reason": reason,
-            "remedy": remedy,
-            "since": self.since,
+        condition = self._condition
+        answer: dict[str, Any] = {"path": os.fspath(self.repo.path)}
+        hold = self._present_hold() if condition.state not in ("off", "error") else None
+        if hold is not None:
+            answer |= {"state": _state_of(hold), "reason": hold.reason, "remedy": hold.remedy}
+        else:
+            answer |= {"state": condition.state, "reason": condition.reason, "remedy": condition.remedy}
+        watch = self._watch
+        quarantined = [
+            {"path": os.fsdecode(path), "reason": held.reason, "remedy": held.remedy}
+            for path, held in sorted(self._attempts.held.items())
+        ] + [
+            {"path": os.fsdecode(path) + "/", "reason": "the folder cannot be read", "remedy": "chmod u+rx it"}
+            for path in sorted(watch.unreadable if watch is not None else ())
+        ]
+        return answer | {
+            "since": condition.since,
             "dirty": len(self._settling),
-            "pending": [os.fsdecode(path) for path in pending],
-            "directories": len(self._tree) if self._tree is not None else 0,
-            "nested": [os.fsdecode(path) for path in sorted(self._nested)],
-            "quarantined": [
-                {"path": os.fsdecode(path), "reason": held.reason, "remedy": held.remedy}
-                for path, held in sorted(self._quarantined.items())
-            ],
+            "pending": [os.fsdecode(path) for path in sorted(itertools.islice(self._settling, 20))],
+            "directories": watch.watched if watch is not None else 0,
+            "nested": [os.fsdecode(path) for path in sorted(self._told_nested)],
+            "quarantined": quarantined,
         }
 
     # -- what the tree tells (Sink) ----------------------------------------------------------
 
     def mark(self, path: bytes, kind: Kind) -> None:
-        name = path[path.rfind(b"/") + 1 :]
+        """An event came for ``path``."""
         if kind is not Kind.WRITTEN and kind is not Kind.CREATED:
-            if name == b".gitignore":
-                self._rules_changed.add(path[: -len(b"/.gitignore")])
+            if path.endswith(b".gitignore") and path[-11:-10] in (b"", b"/"):
+                self._rules_changed.add(path[:-11])
             elif path == SHARED_FILE.encode():
                 self._shared_changed = True
-        if self._own.match_entry(path, False):
-            return
-        self._settling.mark(path, kind, time.monotonic())
+        assert self._open is not None
+        if not self._open.ignored.match_entry(path, False):
+            self._settling.mark(path, kind, time.monotonic())
 
     def moved(self, old: bytes, new: bytes) -> None:
-        if not self._own.match_entry(new, False):
+        """``old`` was moved to ``new``, inside the tree."""
+        assert self._open is not None
+        if not self._open.ignored.match_entry(new, False):
             self._settling.moved(old, new)
 
     # -- the loop ----------------------------------------------------------------------------
 
-    async def _open(self) -> None:
-        # in a thread: a file system that hangs must not stop the other repositories
-        repository = await asyncio.to_thread(Repository.open, self.repo.path)
-        if repository.work_tree is None:
-            self._set_state("off", "a bare repository has no files to watch")
-            self._repository = None
-            return
-        await asyncio.to_thread(repository.make_own_folders)
-        self._repository = repository
-        self._use_settings()
-
-    def _use_settings(self) -> None:
-        assert self._repository is not None
+    def _use(self, repository: Repository) -> None:
+        """Take the settings in force: ours, and those in the repository."""
         settings = effective(self.repo, load_shared(self.repo.path))
-        self._settings = settings
-        self._own = own_patterns(settings.exclude, settings.builtin_ignores)
         self._settling.settle, self._settling.max_wait = settings.settle, settings.max_wait
-        self._committer = Committer(self._repository, settings, self._service.identity)
-        self._committer.confirmed = self._confirm
+        committer = Committer(repository, settings, self._service.identity)
+        if self._open is not None:
+            committer.confirmed = self._open.committer.confirmed
+        self._open = _Open(repository, committer, own_patterns(settings.exclude, settings.builtin_ignores))
 
-    async def _watch(self) -> None:
-        assert self._repository is not None
-        loop = asyncio.get_running_loop()
-        with contextlib.closing(Inotify()) as watches:
-            tree = Tree(os.fsencode(self._repository.path), watches, self._unwanted, self)
-            directory = GitDirectory(self._repository, watches)
-            listening: asyncio.TimerHandle | None = None
-
-            def listen() -> None:
-                loop.add_reader(watches.fileno(), readable)
-
-            def readable() -> None:
-                nonlocal listening
-                loop.remove_reader(watches.fileno())
-                count = self._drain(watches, tree, directory)
-                listening = loop.call_later(_CROWD if count > _CROWD_SIZE else _FEW, listen)
-                self._wake.set()
-
+    async def _watch_it(self, pause: Pause) -> None:
+        assert self._open is not None
+        with Watch(self._open.repository, self._unwanted, self, self._wake.set) as watch:
+            watch.start(await self._tracked_folders())
+            self._watch = watch
             try:
-                tree.start(await self._tracked_folders())
-                self._tree, self._git_directory = tree, directory
-                listen()
-                self._scan_wanted = True
-                await self._loop(tree, directory)
+                await self._read_folders(watch)
+                await self._scan()
+                pause.reset()
+                await self._loop(watch)
             finally:
-                self._tree = self._git_directory = None
-                if listening is not None:
-                    listening.cancel()
-                loop.remove_reader(watches.fileno())
+                self._watch = None
+                self._service.missing.pop(self.repo.path, None)
+                self._service.blind.discard(self.repo.path)
 
-    async def _loop(self, tree: Tree, directory: GitDirectory) -> None:
-        next_scan = time.monotonic() + SAFETY_SCAN
+    async def _loop(self, watch: Watch) -> None:
+        now = time.monotonic()
+        next_scan, next_poll = now + SAFETY_SCAN, now + POLL
         while True:
             self._wake.clear()
             self._reader = None
-            if tree.overflowed:
-                _log.warning("%s: events were lost; looking at everything anew", self.repo.path)
-                raise _Anew
-            if tree.lost:
-                raise Problem(f"{self.repo.path} was moved, deleted or unmounted", "bring it back, or remove it")
-            if tree.step(_FOLDERS_AT_ONCE):
+            watch.check()
+            if watch.step(_FOLDERS_AT_ONCE):
                 await asyncio.sleep(0)
                 continue
-            now = time.monotonic()
-            self._take_changes(directory)
-            if self._rules_changed:
-                await self._renew(tree)
+            if await self._take_changes(watch):
                 continue
-            if now >= self._refused_again:
-                self._retry_refused()
-            if self._scan_wanted or now >= next_scan:
-                next_scan = time.monotonic() + SAFETY_SCAN
+            now = time.monotonic()
+            polling = watch.shortcoming is not None
+            if now >= self._attempts.refused_again:
+                self._attempts.retry_refused()
+            if now >= next_scan or (polling and now >= next_poll):
+                if watch.mended():
+                    raise Anew("watches are granted again; looking at everything anew")
                 await self._scan()
-            if self._forced:
-                await self._serve_forced()
-            else:
-                await self._try_to_commit()
+                next_scan = time.monotonic() + SAFETY_SCAN
+                next_poll = time.monotonic() + max(POLL, POLL_SHARE * (time.monotonic() - now))
+            await self._commit(watch, polling)
+            self._show(watch)
             if not self._wake.is_set():
-                await self._rest(min(self._next_try(), next_scan, self._refused_again) - time.monotonic())
+                soonest = min(self._attempts.next_try(), self._attempts.refused_again, next_scan)
+                await self._rest((min(soonest, next_poll) if polling else soonest) - time.monotonic())
 
-    def _drain(self, watches: Inotify, tree: Tree, directory: GitDirectory) -> int:
-        events = list(watches.read())
-        for event in events:
-            if event.watch in directory:
-                directory.handle(event)
-        tree.handle(events)
-        return len(events)
-
-    def _take_changes(self, directory: GitDirectory) -> None:
-        """Act on what the git directory and our own file said."""
-        if directory.moved:
-            directory.moved = False
-            self._not_before = 0.0
-            self._retry.reset()
-            self._retry_refused()
-        if directory.rules_changed:
-            directory.rules_changed = False
+    async def _take_changes(self, watch: Watch) -> bool:
+        """Act on what happened to the git directory, to settings and to ignore rules; returns whether folders have to
+        be read again now."""
+        # what gave trouble is tried after its pause: a failed try of ours moves something there too
+        if watch.take_moved() and self._attempts.trouble is None:
+            self._attempts.look_again()
+        if watch.take_rules_changed():
             self._rules_changed.add(b"")
-            self._not_before = 0.0
+            self._attempts.look_again()
         if self._shared_changed:
             self._shared_changed = False
+            self._rules_changed.add(b"")
+            assert self._open is not None
             try:
-                self._use_settings()
-                self._rules_changed.add(b"")
+                self._use(self._open.repository)
             except Problem as problem:
                 _log.warning("%s; the settings stay as they were", problem)
-
-    async def _renew(self, tree: Tree) -> None:
-        """Ignore rules changed: watch what is no longer ignored, and the other way round."""
+        if not self._rules_changed:
+            return False
         folders, self._rules_changed = self._rules_changed, set()
-        tracked = await self._tracked_folders()
-        for folder in folders:
-            tree.renew(folder, tracked)
-        self._scan_wanted = True
-        self._wake.set()
+        watch.renew(folders, await self._tracked_folders())
+        await self._read_folders(watch)
+        await self._scan()
+        return True
+
+    async def _read_folders(self, watch: Watch) -> None:
+        for _ in iter(lambda: watch.step(_FOLDERS_AT_ONCE), False):
+            await asyncio.sleep(0)  # the others have their turn
 
     async def _tracked_folders(self) -> set[bytes]:
-        assert self._repository is not None
-        git = self._repository.git
+        assert self._open is not None
+        git = self._open.repository.git
         self._kept_folders = scan.folders_of(await scan.tracked_but_ignored(git))
         return await scan.tracked_folders(git)
 
     async def _scan(self) -> None:
-        assert self._repository is not None
-        self._scan_wanted = False
-        changed = await scan.changed(self._repository.git)
+        """Ask git for every difference and mark those that are not marked yet."""
+        assert self._open is not None
+        changed = await scan.changed(self._open.repository.git)
         now = time.monotonic()
-        for path in self._quarantined.keys() - changed:
-            del self._quarantined[path]
+        self._attempts.scanned(changed)
         for path in changed:
-            if path not in self._settling and not self._own.match(path):
+            if path not in self._settling and not self._open.ignored.match(path):
                 self._settling.mark(path, Kind.CHANGED, now)
 
-    async def _try_to_commit(self, everything: bool = False) -> Outcome | None:
-        """Commit what has settled; None when there is nothing to do, or not now."""
-        now = time.monotonic()
-        if now < self._not_before and not everything:
-            return None
-        batch = self._settling.due(now, everything)
-        if not batch:
-            if not len(self._settling):
-                self._set_hold(None)
-            return None
-        try:
-            outcome = await self._commit(batch.paths, batch.rehash)
-        except Problem as problem:
-            self._back_off(problem)
-            if everything:
-                raise
-            return None
-        if outcome is None or outcome.again:
-            self._not_before = time.monotonic() + self._retry.next()
-            return None
-        self._retry.reset()
-        shown = self._set_hold(outcome.hold)
-        if outcome.hold is not None:
-            again_in = outcome.hold.again_in or (_HOLD_RECHECK if shown else _BRIEF)
-            self._not_before = time.monotonic() + again_in
-            return outcome
-        self._trouble.reset()
-        self._settling.done(batch)
-        self._take_outcome(batch.paths, outcome)
-        return outcome
+    async def _commit(self, watch: Watch, polling: bool) -> None:
+        assert self._open is not None
+        repository, committer = self._open.repository, self._open.committer
+        if self._forced:
+            await self._serve_forced(repository, committer)
+        else:
+            await self._attempts.attempt(repository, committer, polling=polling)
+        self._note_nested(watch)
 
-    async def _commit(self, paths: Collection[bytes], rehash: Collection[bytes]) -> Outcome | None:
-        """One try, under the repository's lock; None when the relay has that."""
-        assert self._repository is not None and self._committer is not None
-        try:
-            lock = locks.acquire(self._repository.lock)
-        except locks.Held:
-            return None
-        try:
-            self._committer.recover(self._repository.reader())
-            if checkout.journal(self._repository) is not None:
-                # the relay moves the work tree only with the lock held, so this one was killed
-                try:
-                    await asyncio.to_thread(checkout.recover, self._repository, lock)
-                except checkout.Busy:
-                    return None
-            outcome = await self._committer.commit(paths, rehash, lock)
-        except (GitError, Unreadable) as error:
-            raise Problem(str(error), "git fsck may tell more") from error
-        except OSError as error:
-            raise Problem(f"cannot commit in {self.repo.path} ({error})", "see that the disk has room") from error
-        finally:
-            locks.release(lock)
-        if outcome.operation is not None:
-            self._log_operation(outcome.operation)
-            await self._committer.post_commit()
-        return outcome
-
-    def _take_outcome(self, paths: Collection[bytes], outcome: Outcome) -> None:
-        before = {path: self._quarantined.pop(path, None) for path in paths}
-        for path, held in outcome.held.items():
-            self._quarantined[path] = held
-            if before.get(path) != held:
-                _log.warning("%s: %s is held back: %s", self.repo.path, message.escaped(path), held.reason)
-        if outcome.refused:
-            self._refused_again = min(self._refused_again, time.monotonic() + self._refused_pause.next())
-        self._note_nested(outcome.nested)
-
-    def _note_nested(self, roots: Collection[bytes]) -> None:
-        assert self._tree is not None
-        for root in roots:
-            self._tree.recheck(root)
-        for root in (self._tree.nested | set(roots)) - self._nested:
-            _log.info("%s: %s is another repository and left out", self.repo.path, message.escaped(root))
-        self._nested = self._tree.nested | set(roots)
-
-    def _retry_refused(self) -> None:
-        self._refused_again = float("inf")
-        now = time.monotonic()
-        for path, held in self._quarantined.items():
-            if held.tried_again:
-                self._settling.mark(path, Kind.CHANGED, now)
-
-    async def _serve_forced(self) -> None:
+    async def _serve_forced(self, repository: Repository, committer: Committer) -> None:
         waiting, self._forced = self._forced, []
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + _PATIENCE
+        outcome = None
         try:
             await self._scan()
-            while True:
-                outcome = await self._try_to_commit(everything=True)
-                if outcome is not None or not len(self._settling) or time.monotonic() > deadline:
-                    break
-                await asyncio.sleep(0.05)
-        except BaseException as error:
-            for future in waiting:
-                if not future.done():
-                    future.set_exception(Problem(str(error)))
-            if not isinstance(error, Problem):
-                raise
-            return
-        for future in waiting:
-            if not future.done():
-                future.set_result(outcome or Outcome())
+            while len(self._settling) and outcome is None and time.monotonic() < deadline:
+                outcome = await self._attempts.attempt(repository, committer, everything=True)
+                if outcome is None:
+                    await asyncio.sleep(0.05)
+        except Problem as problem:
+            _answer(waiting, problem)
+        except BaseException:
+            _answer(waiting, Problem("the watcher is being stopped or has trouble", "see autosync status"))
+            raise
+        else:
+            _answer(waiting, outcome or Outcome())
+
+    def _note_nested(self, watch: Watch) -> None:
+        for root in self._attempts.nested:
+            watch.recheck(root)
+        self._attempts.nested.clear()
+        for root in watch.nested - self._told_nested:
+            _log.info("%s: %s is another repository and left out", self.repo.path, message.escaped(root))
+        self._told_nested = set(watch.nested)
+
+    def _show(self, watch: Watch) -> None:
+        """Let the condition say what is the case now."""
+        attempts, service, path = self._attempts, self._service, self.repo.path
+        (service.blind.add if watch.blind else service.blind.discard)(path)
+        if watch.unwatched:
+            service.missing[path] = watch.unwatched
+        else:
+            service.missing.pop(path, None)
+        if attempts.trouble is not None:
+            self._condition.set("error", attempts.trouble.what, attempts.trouble.remedy)
+        elif (hold := attempts.shown_hold) is not None:
+            self._condition.set(_state_of(hold), hold.reason, hold.remedy)
+        elif (shortcoming := watch.shortcoming) is not None:
+            reason = f"{shortcoming}: looking every {POLL:g} seconds or less often"
+            self._condition.set("polling", reason, service.remedy())
+        else:
+            self._condition.set("watching")
 
     # -- small parts -------------------------------------------------------------------------
 
-    def _unwanted(self, folders: list[bytes]) -> set[bytes]:
+    def _unwanted(self, folders: list[bytes]) -> Collection[bytes]:
         """Those of the folders that are ignored and hold no tracked file."""
-        own = {folder for folder in folders if self._own.match_entry(folder, True)}
-        rest = [folder + b"/" for folder in folders if folder not in own]
+        assert self._open is not None
+        unwanted = {folder for folder in folders if self._open.ignored.match_entry(folder, True)}
+        rest = [folder + b"/" for folder in folders if folder not in unwanted]
         if rest:
             if self._reader is None:
-                assert self._repository is not None
-                self._reader = self._repository.reader()
-            own |= {folder[:-1] for folder in ignored_by_git(self._reader, rest)}
-        return own - self._kept_folders
+                self._reader = self._open.repository.reader()
+            unwanted |= {folder[:-1] for folder in ignored_by_git(self._reader, rest)}
+        return unwanted - self._kept_folders
 
-    def _next_try(self) -> float:
-        deadline = self._settling.deadline(time.monotonic())
-        return float("inf") if deadline is None else max(deadline, self._not_before)
+    def _present_hold(self) -> Hold | None:
+        """What would hold a commit back now, whether or not there is anything to commit."""
+        if self._open is None or self._watch is None:
+            return None
+        known = self._attempts.shown_hold
+        if known is not None and known.kind in ("staged", "unmerged", "brake", "lock"):
+            return known
+        repository = self._open.repository
+        try:
+            hold = courtesy.hold(courtesy.observe(repository, repository.reader()))
+        except Unreadable:
+            return None
+        if hold is not None and hold.brief and known is None:
+            return None
+        if hold is not None and hold.kind == "index.lock":
+            return courtesy.lock_age(repository) or hold
+        return hold
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None if seconds == float("inf") else max(seconds, 0)):
                 await self._wake.wait()
 
-    def _back_off(self, problem: Problem) -> None:
-        self._not_before = time.monotonic() + self._trouble.next()
-        self._hold = None
-        self._set_state("error", problem.what, problem.remedy)
-
-    def _set_hold(self, hold: Hold | None) -> bool:
-        """Take note of what holds commits back, if anything; returns whether that is shown."""
-        now = time.monotonic()
-        if hold is None or self._hold is None or self._hold.kind != hold.kind:
-            self._hold_since = now
-        self._hold = hold
-        if hold is None:
-            self._set_state("watching", None)
-        elif not hold.brief or now - self._hold_since >= _BRIEF:
-            self._set_state(_state_of(hold), hold.reason, hold.remedy)
-        else:
-            return False
-        return True
-
-    def _set_state(self, state: str, reason: str | None, remedy: str | None = None) -> None:
-        if (state, reason) == (self.state, self.reason):
-            return
-        if reason is not None:
-            level = logging.WARNING if state in ("error", "polling") else logging.INFO
-            _log.log(level, "%s: %s: %s%s", self.repo.path, state, reason, f" ({remedy})" if remedy else "")
-        elif self.state in ("error", "held", "paused", "polling") and self.reason:
-            _log.info("%s: %s again", self.repo.path, state)
-        self.state, self.reason, self.remedy, self.since = state, reason, remedy, time.time()
-
-    def _present_hold(self) -> Hold | None:
-        assert self._repository is not None
-        if self._hold is not None and self._hold.kind in ("staged", "unmerged", "brake"):
-            return self._hold
-        try:
-            hold = courtesy.hold(courtesy.observe(self._repository, self._repository.reader()))
-        except Unreadable:
-            return None
-        if hold is not None and hold.kind == "index.lock":
-            hold = courtesy.lock_age(self._repository) or hold
-        if hold is not None and hold.brief and self.state == "watching":
-            return None
-        return hold
-
-    def _pending(self) -> Iterator[bytes]:
-        return itertools.islice(self._settling, 20)
-
-    def _log_operation(self, operation: Operation) -> None:
-        _log.info("%s: %s (%s)", self.repo.path, operation.detail, (operation.after or "")[:12])
-        self._service.operations.append(operation)
-
     def _fail_forced(self) -> None:
         waiting, self._forced = self._forced, []
-        for future in waiting:
-            if not future.done():
-                future.set_exception(Problem(self.reason or "not watching"))
+        _answer(waiting, Problem(self._condition.reason or "not watching", self._condition.remedy))
+
+
+def _opened(path: Path) -> Repository:
+    repository = Repository.open(path)
+    if repository.work_tree is not None:
+        repository.make_own_folders()
+    return repository
+
+
+def _answer(waiting: list[asyncio.Future[Outcome]], answer: Outcome | Problem) -> None:
+    for future in waiting:
+        if future.done():
+            continue
+        if isinstance(answer, Problem):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
 
 
 def _state_of(hold: Hold) -> str:

@@ -118,8 +118,8 @@ def test_an_emptied_root_is_held_until_confirmed(watched):
     (w.root / "a").unlink()
     (w.root / "b" / "c").unlink()
     (w.root / "b").rmdir()
-    found = w.until_state("held")
-    assert found["reason"] == "2 of 2 files are gone"
+    found = until(lambda: (s := w.status())["reason"] == "2 of 2 files are gone" and s, "the brake")
+    assert found["state"] == "held"
     assert "--confirm-deletions" in found["remedy"]
     assert w.commit()["commit"] is None
     assert w.git("rev-parse", "HEAD") == head

@@ -1,0 +1,32 @@
+"""How a repository is: its state, why, and what to do; each is logged once, when it changes."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+_log = logging.getLogger(__name__)
+_WORTH_A_WARNING = frozenset({"error", "polling"})
+
+
+class Condition:
+    """``state`` is `watching`, `polling`, `paused`, `held`, `off` or `error`; ``since`` in seconds since the epoch."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.state = "watching"
+        self.reason: str | None = "starting"
+        self.remedy: str | None = None
+        self.since = time.time()
+
+    def set(self, state: str, reason: str | None = None, remedy: str | None = None) -> None:
+        """Take note of the present state; logs a change."""
+        if (state, reason) == (self.state, self.reason):
+            self.remedy = remedy
+            return
+        if reason is not None:
+            level = logging.WARNING if state in _WORTH_A_WARNING else logging.INFO
+            _log.log(level, "%s: %s: %s%s", self._name, state, reason, f" ({remedy})" if remedy else "")
+        elif self.state != state:
+            _log.info("%s: %s again", self._name, state)
+        self.state, self.reason, self.remedy, self.since = state, reason, remedy, time.time()
