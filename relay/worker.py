@@ -95,7 +95,7 @@ class Worker:
         self._turns = 0
         self._fetch_due = True
         self._schedule = Schedule(clock)
-        self._wake_at = 0.0
+        self._retry_at = math.inf
         self._absent: str | None = None
         self._stopped_at: tuple[str, str] | None = None
         self._expected: dict[str, str] = {}
@@ -170,7 +170,7 @@ class Worker:
 
     def _at_rest(self) -> bool:
         """Whether nothing is going on, nor will be in a moment (after a lost race, say)."""
-        soon = self._wake_at - self._clock() < _SOON
+        soon = self._retry_at - self._clock() < _SOON
         return self._idle.is_set() and (self.failure is not None or not soon)
 
     # the loop ----------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ class Worker:
     async def run(self) -> None:
         """Work until cancelled. Trouble with the repository shows in `status`; it never ends the worker."""
         while True:
-            wake = self._wake_at = await self._turn()
+            wake = await self._turn()
             self._turns += 1
             if not self._wake.is_set():
                 self._idle.set()
@@ -206,6 +206,8 @@ class Worker:
             for _ in range(_MOST_STEPS):
                 decided = await self._decide()
                 if not decided.actions:
+                    # not the poll, which always comes
+                    self._retry_at = math.inf if decided.wake is None else decided.wake
                     await self._rest(decided)
                     next_poll = (
                         math.inf if decided.status.name == "in sync" and self._is_bare() else self._schedule.next_poll

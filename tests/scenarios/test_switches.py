@@ -211,3 +211,9 @@ def test_a_new_repository_that_matches_a_pattern_is_noticed(tmp_path):
         until(lambda: len(server.relay_status()["repositories"]) == 2, "the new repository")
         fleet.machines.clear()
         server.stop()
+
+
+def test_sync_answers_however_short_the_poll_is(pair):
+    _, a, _ = pair
+    reconfigure(a, "poll = 1.0")
+    until(lambda: a.run("autosync", "sync").returncode == 0, "sync to answer")

@@ -213,9 +213,11 @@ class Fleet:
         """Wait until every clone and the central repository have one head and clean trees; returns the head."""
 
         def equal() -> str | None:
+            # first: a commit between the two would look like agreement
+            clean = all(m.clean() for m in self.machines)
             heads = {git(self.central, "rev-parse", "--verify", "-q", "HEAD", check=False)}
             heads |= {git(m.repo, "rev-parse", "--verify", "-q", "HEAD", check=False) for m in self.machines}
-            if len(heads) == 1 and all(m.clean() for m in self.machines):
+            if len(heads) == 1 and clean:
                 return heads.pop()
             return None
 
