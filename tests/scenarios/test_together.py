@@ -88,6 +88,8 @@ def test_every_way_a_change_can_be_made_reaches_all(trio):
     server.run("autosync-install-hooks", str(fleet.central))
     server.start("relay")
     server.online(*names)
+    # what moved before its first look of all it cannot know
+    until(lambda: server.relay_status()["repositories"][0]["state"] == "in sync", "the server's first look")
     fleet.machines.remove(server)
     try:
         plain = fleet.folder / "plain"
