@@ -22,7 +22,7 @@ class Plain:
     async def line(self) -> str:
         """The next line without its LF; empty at the end."""
         async with asyncio.timeout(DEADLINE):
-            return (await self.reader.readline()).decode().removesuffix("\n")
+            return (await self.reader.readline()).decode(errors="replace").removesuffix("\n")
 
     async def lines(self) -> list[str]:
         """All lines up to the answer to a ping sent now, without it: what the server had to say so far."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autosync.relay.reflector.hub import Hub, LastWords
@@ -13,6 +13,7 @@ _STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(_STEPS)
 def test_both_directions_agree_and_the_limits_hold(steps):
     hub: Hub[int] = Hub(per_reader=2, total=4)
@@ -47,6 +48,7 @@ def test_the_longest_unspoken_channel_is_forgotten_first():
     assert len(words) == 3
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=4), st.binary(max_size=400))))
 def test_last_words_stay_within_their_limit(puts):
     words = LastWords(limit=2000)

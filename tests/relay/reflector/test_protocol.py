@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autosync.relay.reflector import protocol
@@ -55,6 +55,7 @@ def test_answers(line, answer):
     assert protocol.parse_answer(line) == answer
 
 
+@settings(deadline=None)
 @given(channels, messages)
 def test_what_is_announced_is_what_is_delivered(channel, message):
     line = protocol.announce(channel, message)
@@ -64,6 +65,7 @@ def test_what_is_announced_is_what_is_delivered(channel, message):
     assert len(protocol.delivery(channel, message)) <= len(line)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=1023).map(lambda data: data.replace(b"\n", b"")), max_size=20), st.data())
 def test_lines_are_the_same_however_they_are_cut(lines, data):
     stream = b"".join(line + b"\n" for line in lines)
@@ -87,6 +89,7 @@ def test_a_line_may_be_as_long_as_the_limit_and_no_longer():
         lines.take()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=2000))
 def test_no_bytes_make_parsing_fail(data):
     protocol.parse_request(data)

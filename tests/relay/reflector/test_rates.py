@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autosync.relay.reflector.rates import Bucket, Pacer
@@ -48,6 +48,7 @@ def test_a_paced_reader_gets_the_latest_of_each_channel_in_turn():
     assert pacer.pop(9.0) is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.binary(max_size=3), st.integers(0, 60))))
 def test_what_waits_is_bounded_and_its_size_is_known(offers):
     pacer = Pacer(1.0, 100, now=0.0)

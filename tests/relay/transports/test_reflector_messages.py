@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autosync.relay.announcement import KINDS, Announcement, Malformed
@@ -51,6 +51,7 @@ def announcements(draw) -> Announcement:
             pass
 
 
+@settings(deadline=None)
 @given(announcements())
 def test_what_is_written_is_read(said):
     heard = read(write(said, THEIRS), ID, OURS)
@@ -97,6 +98,7 @@ def test_what_is_not_well_formed_is_refused(text):
         read(text, ID, OURS)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=1200), st.text(max_size=300).map(lambda t: f"1 pushed {t}".encode())))
 def test_no_bytes_make_reading_fail_otherwise(data):
     for style in (PlainFormat(OURS), SealedFormat(OURS, SEALER), SparkleShareFormat()):
@@ -107,6 +109,7 @@ def test_no_bytes_make_reading_fail_otherwise(data):
         assert isinstance(word, Announcement | Look | Echo)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=560))
 def test_no_text_of_one_who_has_the_secret_makes_reading_fail(text):
     message = SEALER.seal(CHANNEL, text, NOW)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autosync.common.errors import Problem
@@ -17,6 +17,7 @@ CHANNEL = OURS.channel("notes")
 texts = st.binary(max_size=LONGEST).map(lambda data: data.rstrip(b"\0"))
 
 
+@settings(deadline=None)
 @given(texts, st.floats(0, 4e9))
 def test_what_is_sealed_can_be_opened_with_the_secret(text, now):
     opened = OURS.open(CHANNEL, OURS.seal(CHANNEL, text, now))
@@ -54,6 +55,7 @@ def test_another_secret_or_channel_does_not_open():
         OURS.open(OURS.channel("other"), message)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_no_bit_can_be_changed(data):
     raw = bytearray(base64.urlsafe_b64decode(OURS.seal(CHANNEL, b"text", NOW) + b"=="))
@@ -62,6 +64,7 @@ def test_no_bit_can_be_changed(data):
         OURS.open(CHANNEL, base64.urlsafe_b64encode(bytes(raw)).rstrip(b"="))
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=1500), st.text("AZaz09-_+/= ", max_size=900).map(str.encode)))
 def test_no_bytes_of_a_stranger_open(message):
     with pytest.raises(Forged):
@@ -118,6 +121,7 @@ def test_a_replay_is_untimely_when_it_is_not_known_any_more():
     assert len(guard) <= WINDOW / 10 + 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.floats(-2000, 2000), st.floats(-2000, 2000))))
 def test_nothing_is_ever_new_twice_while_clocks_go_on(steps):
     guard, now, believed = ReplayGuard(window=600, capacity=1000), NOW, set()
