@@ -159,7 +159,7 @@ class Attempts:
             committer.recover(repository.reader())
             if checkout.journal(repository) is not None:
                 # the relay moves the work tree only with the lock held, so this one was killed
-                await asyncio.to_thread(checkout.recover, repository, lock)
+                await checkout.recovered(repository, lock)
             outcome = await committer.commit(batch.paths, batch.rehash, lock)
         except checkout.Busy:
             return None
