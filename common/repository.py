@@ -26,6 +26,15 @@ _OPERATIONS = (
     ("BISECT_LOG", "bisect"),
     ("sequencer/todo", "cherry-pick"),
 )
+#: How a person ends each operation that `Repository.operation` names.
+FINISH = {
+    "merge": "git commit, or git merge --abort",
+    "rebase": "git rebase --continue, or git rebase --abort",
+    "am": "git am --continue, or git am --abort",
+    "cherry-pick": "git cherry-pick --continue, or git cherry-pick --abort",
+    "revert": "git revert --continue, or git revert --abort",
+    "bisect": "git bisect reset",
+}
 
 
 @dataclass(frozen=True, slots=True)

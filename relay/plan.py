@@ -7,6 +7,8 @@ merge, which refuses to touch an uncommitted file. The table of states is in doc
 
 from __future__ import annotations
 
+from autosync.common.repository import FINISH
+
 from .failures import Failure, Kind
 from .state import (
     Action,
@@ -23,15 +25,6 @@ from .state import (
     State,
     Status,
 )
-
-_FINISH = {
-    "merge": "git commit, or git merge --abort",
-    "rebase": "git rebase --continue, or git rebase --abort",
-    "am": "git am --continue, or git am --abort",
-    "cherry-pick": "git cherry-pick --continue, or git cherry-pick --abort",
-    "revert": "git revert --continue, or git revert --abort",
-    "bisect": "git bisect reset",
-}
 
 
 def plan(state: State) -> Plan:
@@ -51,7 +44,7 @@ def _work_tree(state: State) -> Plan:
     if seen.moving:
         return _later(state, state.move_from, Recover(), Status("syncing"))
     if seen.operation is not None:
-        finish = _FINISH.get(seen.operation, "finish it")
+        finish = FINISH[seen.operation]
         return _nothing("held", f"a {seen.operation} is under way", f"in {state.path}: {finish}")
     if seen.branch is None:
         return _nothing("held", "HEAD is detached", f"git -C {state.path} switch BRANCH")

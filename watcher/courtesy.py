@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from autosync.common import checkout, indexlock
 from autosync.common.reader import Reader
-from autosync.common.repository import Repository
+from autosync.common.repository import FINISH, Repository
 
 #: An `index.lock` older than this (seconds) is worth a word about how to remove it.
 STALE_LOCK = 30.0
@@ -68,16 +68,6 @@ def observe(repository: Repository, reader: Reader) -> Observed:
     )
 
 
-_FINISH = {
-    "merge": "git commit, or git merge --abort",
-    "rebase": "git rebase --continue, or git rebase --abort",
-    "am": "git am --continue, or git am --abort",
-    "cherry-pick": "git cherry-pick --continue, or git cherry-pick --abort",
-    "revert": "git revert --continue, or git revert --abort",
-    "bisect": "git bisect reset",
-}
-
-
 def hold(observed: Observed) -> Hold | None:
     """The first reason to hold back, None when there is none. Hand-staged changes are not among them: to see those
     costs a look at the whole index, which is taken only when all else allows a commit."""
@@ -89,7 +79,7 @@ def hold(observed: Observed) -> Hold | None:
         return Hold(
             observed.operation,
             f"a {observed.operation} is in progress",
-            f"finish it: {_FINISH.get(observed.operation, 'git status')}",
+            f"finish it: {FINISH[observed.operation]}",
         )
     if observed.locked:
         return Hold("index.lock", "git is at work (index.lock)", brief=True)
