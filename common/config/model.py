@@ -51,6 +51,12 @@ def _bare_jid(value: str) -> str:
     return value
 
 
+def _pubsub_node(value: str) -> str:
+    if not re.fullmatch(r"[^\s@/\"&'<>:]+/[^\s\"&'<>]{1,200}", value):
+        raise ValueError("expected a service and a node like 'pubsub.example.org/autosync'")
+    return value
+
+
 def _reflector_url(value: str) -> str:
     if not re.fullmatch(r"(tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+)(:\d{1,5})?/?", value):
         raise ValueError("expected an address like 'tcp://host:1986' or 'tls://host:1986'")
@@ -158,6 +164,23 @@ class Xmpp(_Model):
     dvcs_autosync: bool = Field(
         default=False, description="tell and hear dvcs-autosync too; this account is then for machines only"
     )
+
+    room: Jid | None = Field(
+        default=None,
+        description="a members-only room as the channel of a team",
+        examples=["sync@conference.example.org"],
+    )
+    pubsub: Annotated[str, AfterValidator(_pubsub_node)] | None = Field(
+        default=None,
+        description="or a publish-subscribe node, for many machines",
+        examples=["pubsub.example.org/autosync"],
+    )
+
+    @model_validator(mode="after")
+    def _one_channel(self) -> Xmpp:
+        if self.room is not None and self.pubsub is not None:
+            raise ValueError("expected either room or pubsub")
+        return self
 
     @model_validator(mode="after")
     def _one_password(self) -> Xmpp:

@@ -35,9 +35,16 @@ class Audience:
     def __init__(self, own: str, peers: Iterable[str]) -> None:
         self.own = own
         self.peers = tuple(dict.fromkeys(peer for peer in peers if peer != own))
+        #: A room whose occupants are shown, though not told one by one.
+        self.room: str | None = None
         #: Our own full address on the current connection.
         self.me: str | None = None
         self._contacts: dict[str, _Contact] = {}
+
+    @property
+    def domain(self) -> str:
+        """The server of the own account."""
+        return self.own.partition("@")[2]
 
     def believes(self, address: str) -> bool:
         """Whether this account's words count."""
@@ -56,7 +63,7 @@ class Audience:
     def saw(self, presence: Presence, now: float) -> bool:
         """Take in somebody's presence; ``now`` in seconds since the epoch. Whether it was not known before."""
         address = presence.sender
-        if address == self.me or "/" not in address or not self.believes(address):
+        if address == self.me or "/" not in address or not (self.believes(address) or bare(address) == self.room):
             return False
         if not presence.available:
             self._contacts.pop(address, None)
@@ -96,12 +103,14 @@ class Audience:
             return False
         if bare(address) == self.own:
             return True
-        return contact.presence.machine is not None and contact.presence.priority < 0
+        return bare(address) != self.room and contact.presence.machine is not None and contact.presence.priority < 0
 
     def machines(self) -> list[Peer]:
-        """The other machines, as `status` shows them."""
+        """The other machines, as `status` shows them: in the room those only that are not known otherwise."""
+        named = [(address, contact) for address, contact in self._contacts.items() if contact.name is not None]
+        told = {contact.name for address, contact in named if bare(address) != self.room}
         return [
-            Peer(contact.name, address, contact.heard)
-            for address, contact in self._contacts.items()
-            if contact.name is not None
+            Peer(contact.name or "", address, contact.heard)
+            for address, contact in named
+            if bare(address) != self.room or contact.name not in told
         ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import secrets
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -85,10 +84,9 @@ class Connection(ClientXMPP):
         #: When the server last sent anything, on the loop's clock.
         self.heard_at = loop.time()
         self._pending = 0
-        self._pings: dict[str, asyncio.Future[None]] = {}
+        self._answers: dict[str, asyncio.Future[ET.Element]] = {}
         self._refused = ""
         self._unreachable: object = None
-        self.whitespace_keepalive = False
         # nobody is let into the person's roster by us
         self.roster.auto_authorize = None  # type: ignore[assignment]
         self.roster.auto_subscribe = False
@@ -123,7 +121,7 @@ class Connection(ClientXMPP):
         await self._reached(self._connected, connect_limit, f"the XMPP server {place} does not answer")
         await self._reached(self._online, login_limit, f"the XMPP server {place} does not let us log in in time")
 
-    async def _reached(self, stage: asyncio.Future[None], limit: float, otherwise: str) -> None:
+    async def _reached(self, stage: asyncio.Future[Any], limit: float, otherwise: str) -> None:
         either: set[asyncio.Future[Any]] = {stage, self.lost}
         await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if self.lost.done():
@@ -140,13 +138,22 @@ class Connection(ClientXMPP):
 
         Raises Trouble when it does not answer in ``limit`` seconds.
         """
-        identifier = secrets.token_hex(8)
-        waiter = self._pings[identifier] = asyncio.get_running_loop().create_future()
+        await self.ask(ping(self.boundjid.host), limit, f"the XMPP server has been silent for {limit:g} seconds")
+
+    async def ask(self, request: ET.Element, limit: float, otherwise: str | None = None) -> ET.Element:
+        """Send a request (an iq with an id of its own) and return the answer, of type `result` or `error`.
+
+        Raises Trouble, in the words ``otherwise``, when there is none in ``limit`` seconds.
+        """
+        identifier = request.get("id", "")
+        waiter = self._answers[identifier] = asyncio.get_running_loop().create_future()
         try:
-            self.say(ping(identifier, self.boundjid.host))
-            await self._reached(waiter, limit, f"the XMPP server has been silent for {limit:g} seconds")
+            self.say(request)
+            await self._reached(waiter, limit, otherwise or f"{request.get('to')} does not answer")
+            answer: ET.Element = waiter.result()
+            return answer
         finally:
-            del self._pings[identifier]
+            del self._answers[identifier]
             waiter.cancel()
 
     async def close(self) -> None:
@@ -209,10 +216,10 @@ class Connection(ClientXMPP):
             return stanza
         if not self._online.done():
             return stanza if xml.tag == f"{{{CLIENT}}}iq" else None
-        waiter = self._pings.get(xml.get("id", ""))
+        waiter = self._answers.get(xml.get("id", ""))
         if waiter is not None and xml.get("type") in ("result", "error") and xml.tag == f"{{{CLIENT}}}iq":
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(xml)
         else:
             self._on_stanza(xml)
         return None

@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
@@ -24,6 +26,7 @@ _FIELDS = ("kind", "repository", "ref", "commit", "machine")
 # XEP-0334: kept in no archive, and not copied to the account's other clients (XEP-0280)
 _HINTS = ("no-store", "no-permanent-store", "no-copy")
 _HINT_NAMESPACE = "urn:xmpp:hints"
+_STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 # XEP-0030, XEP-0115
 _DISCO = "http://jabber.org/protocol/disco#info"
 _CAPS = "http://jabber.org/protocol/caps"
@@ -68,21 +71,27 @@ def presence(machine: Machine, priority: int, to: str | None = None) -> ET.Eleme
     return stanza
 
 
-def farewell() -> ET.Element:
-    """Presence for everybody who had one from us: we are gone."""
-    return ET.Element(f"{{{CLIENT}}}presence", {"type": "unavailable"})
+def farewell(to: str | None = None) -> ET.Element:
+    """Presence that says that we are gone, for one address or everybody who had one from us."""
+    return ET.Element(f"{{{CLIENT}}}presence", {"type": "unavailable"} | ({"to": to} if to else {}))
 
 
 def headline(to: str, announcement: Announcement) -> ET.Element:
     """The announcement for one address. Raises Malformed for what XML cannot carry."""
+    element = announcement_element(announcement)
+    stanza = ET.Element(f"{{{CLIENT}}}message", {"type": "headline", "to": to})
+    ET.SubElement(stanza, f"{{{CLIENT}}}body").text = f"{announcement.kind} {announcement.ref}"
+    stanza.append(element)
+    _add_hints(stanza)
+    return stanza
+
+
+def announcement_element(announcement: Announcement) -> ET.Element:
+    """The announcement alone. Raises Malformed for what XML cannot carry."""
     fields = {name: getattr(announcement, name) for name in _FIELDS}
     if any(_NO_XML.search(value) for value in fields.values()):
         raise Malformed("it has characters that XML cannot carry")
-    stanza = ET.Element(f"{{{CLIENT}}}message", {"type": "headline", "to": to})
-    ET.SubElement(stanza, f"{{{CLIENT}}}body").text = f"{announcement.kind} {announcement.ref}"
-    ET.SubElement(stanza, _ANNOUNCEMENT, fields)
-    _add_hints(stanza)
-    return stanza
+    return ET.Element(_ANNOUNCEMENT, fields)
 
 
 def dvcs_autosync(to: str, announcement: Announcement) -> ET.Element:
@@ -103,11 +112,36 @@ def letter(to: str, text: str) -> ET.Element:
     return stanza
 
 
-def ping(identifier: str, to: str) -> ET.Element:
-    """XEP-0199."""
-    stanza = ET.Element(f"{{{CLIENT}}}iq", {"type": "get", "id": identifier, "to": to})
-    ET.SubElement(stanza, "{urn:xmpp:ping}ping")
+def request(kind: str, to: str, child: str) -> ET.Element:
+    """An iq of type `get` or `set` with one child (its tag), and an id of its own."""
+    stanza = ET.Element(f"{{{CLIENT}}}iq", {"type": kind, "id": secrets.token_hex(8), "to": to})
+    ET.SubElement(stanza, child)
     return stanza
+
+
+def ping(to: str) -> ET.Element:
+    """XEP-0199."""
+    return request("get", to, "{urn:xmpp:ping}ping")
+
+
+def form(fields: Mapping[str, str]) -> ET.Element:
+    """A form that is filled in (XEP-0004)."""
+    data = "jabber:x:data"
+    element = ET.Element(f"{{{data}}}x", {"type": "submit"})
+    for name, value in fields.items():
+        field = ET.SubElement(element, f"{{{data}}}field", {"var": name})
+        ET.SubElement(field, f"{{{data}}}value").text = value
+    return element
+
+
+def error_condition(stanza: ET.Element) -> str | None:
+    """The condition of a stanza of type `error` (RFC 6120, section 8.3), None for any other."""
+    if stanza.get("type") != "error":
+        return None
+    for child in stanza.iterfind(f"{{{CLIENT}}}error/*"):
+        if child.tag.startswith(f"{{{_STANZAS}}}") and not child.tag.endswith("}text"):
+            return child.tag.partition("}")[2]
+    return "undefined-condition"
 
 
 def answer(request: ET.Element, machine: Machine) -> ET.Element | None:
@@ -130,7 +164,7 @@ def answer(request: ET.Element, machine: Machine) -> ET.Element | None:
     else:
         stanza.set("type", "error")
         error = ET.SubElement(stanza, f"{{{CLIENT}}}error", {"type": "cancel"})
-        ET.SubElement(error, "{urn:ietf:params:xml:ns:xmpp-stanzas}service-unavailable")
+        ET.SubElement(error, f"{{{_STANZAS}}}service-unavailable")
     return stanza
 
 

@@ -41,13 +41,16 @@ ssl = {{ certificate = "{folder}/server.pem"; key = "{folder}/server.key" }}
 VirtualHost "{domain}"
 Component "conference.{domain}" "muc"
 Component "pubsub.{domain}" "pubsub"
+    admins = {{ "librarian@{domain}" }}
 """
 
 
 class Prosody:
     """``port`` speaks STARTTLS, ``tls_port`` TLS from the first byte; both on ``address``, for the domain `localhost`.
 
-    A test that uses it is skipped where Prosody is not installed, and fails there when CI is set.
+    `conference.localhost` is a service for rooms, `pubsub.localhost` one for publish-subscribe, where
+    `librarian@localhost` may make nodes. A test that uses it is skipped where Prosody is not installed, and fails there
+    when CI is set.
     """
 
     def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:

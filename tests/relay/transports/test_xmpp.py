@@ -229,7 +229,7 @@ def test_announcements_are_neither_archived_nor_copied(account):
             enable = person.make_iq_set()
             enable.append(ET.fromstring("<enable xmlns='urn:xmpp:carbons:2'/>"))
             await enable.send()
-            await eventually(lambda: len(laptop.transport._audience.addresses()) == 2, "all to be known")
+            await eventually(lambda: len(laptop.transport._session.audience.addresses()) == 2, "all to be known")
             laptop.transport.announce(announcement())
             await eventually(lambda: desk.recorder.commits and person.messages, "all to hear")
             query = person.make_iq_set()
@@ -277,7 +277,7 @@ def test_dvcs_autosync_is_heard_and_told(account):
             Person(server, account.user, account.password, "AutosyncJabberBot on attic", priority=0) as ancestor,
         ):
             ancestor.send_presence(pto=account.jid)
-            await eventually(lambda: laptop.transport._audience.addresses(), "it to be known")
+            await eventually(lambda: laptop.transport._session.audience.addresses(), "it to be known")
             me = laptop.transport._connection.me
             ancestor.send_message(mto=account.jid, mtype="chat", mbody="login attic")
             ancestor.send_message(mto=account.jid, mtype="chat", mbody="pushed ssh://host/notes.git\n")
