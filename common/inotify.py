@@ -55,7 +55,11 @@ class Inotify:
 
     def __init__(self) -> None:
         """Raises OSError (EMFILE: the user's limit of instances, fs.inotify.max_user_instances)."""
-        self._manager: Any = pyinotify.WatchManager()
+        try:
+            self._manager: Any = pyinotify.WatchManager()
+        except OSError as error:  # the library says the number only in words
+            number = error.errno or _errno()
+            raise OSError(number, os.strerror(number)) from error
         self._calls: Any = self._manager._inotify_wrapper
         self._descriptor: int = self._manager.get_fd()
         os.set_inheritable(self._descriptor, False)

@@ -129,6 +129,15 @@ class Settling:
             if mark.last == self._last_gone:  # explained: nobody has to wait for more
                 self._last_gone = self._previous_gone
 
+    def events_lost(self, now: float) -> None:
+        """Some events never came, and what was open may be closed."""
+        for path, mark in self._marks.items():
+            if mark.open:
+                mark.open, mark.last = False, now
+                mark.rehash |= path in self._read_open
+                self._resting[path] = mark
+        self._read_open.clear()
+
     def due(self, now: float, everything: bool = False) -> Batch:
         """What is to be committed now; ``everything`` does not wait for anything."""
         if everything:

@@ -205,6 +205,7 @@ class Worker:
     async def _watch_it(self, pause: Pause) -> None:
         assert self._open is not None
         with Watch(self._open.repository, self._unwanted, self, self._wake.set) as watch:
+            self._settling.events_lost(time.monotonic())
             watch.start(await self._tracked_folders())
             self._watch = watch
             try:

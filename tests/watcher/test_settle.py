@@ -166,6 +166,14 @@ def test_what_was_read_while_open_is_read_again_when_closed():
     assert set(s.due(21).rehash) == set()
 
 
+def test_after_lost_events_nothing_counts_as_open():
+    s = Settling(1, 60)
+    s.mark(A, Kind.CREATED, 0)
+    s.events_lost(5)
+    assert s.deadline(5) == 6
+    assert due(s, 6) == {A}
+
+
 EVENTS = st.lists(
     st.tuples(st.sampled_from([A, B, C, b"d/e"]), st.sampled_from(list(Kind)), st.floats(0, 3)),
     max_size=40,
