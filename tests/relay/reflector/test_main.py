@@ -155,6 +155,14 @@ def test_a_socket_from_systemd():
             process.communicate()
 
 
+def test_sockets_for_another_process_are_not_taken(capfd, monkeypatch):
+    monkeypatch.setenv("LISTEN_PID", "1")
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    assert main(["--systemd"]) == 1
+    assert "systemd passed no sockets" in capfd.readouterr().err
+    assert "LISTEN_PID" not in os.environ  # nor are they passed on
+
+
 def test_a_connection_from_systemd_is_a_mistake_in_the_unit():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -91,6 +91,8 @@ def test_both_formats_know_their_own_words(style):
         b"1 look 00000002 x",
         b"1 look \xff\xff",
         b"1 pushed " + COMMIT.encode() + b" 00000002 refs/heads/" + b"x" * 600 + b" laptop",
+        # well-formed but for its length
+        f"1 pushed {COMMIT} 00000002 refs/heads/{chr(0x1F600) * 200} laptop".encode(),
     ],
 )
 def test_what_is_not_well_formed_is_refused(text):

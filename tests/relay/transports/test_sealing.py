@@ -71,6 +71,11 @@ def test_no_bytes_of_a_stranger_open(message):
         OURS.open(CHANNEL, message)
 
 
+def test_too_long_a_message_is_not_even_decoded():
+    with pytest.raises(Forged, match="too long"):
+        OURS.open(CHANNEL, b"A" * 900)
+
+
 def test_the_length_says_little():
     lengths = {len(OURS.seal(CHANNEL, b"x" * n, NOW)) for n in range(LONGEST + 1)}
     assert len(lengths) == 3
