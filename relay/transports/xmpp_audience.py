@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from .base import Peer
 from .xmpp_stanza import Presence
 
-# Addresses remembered for one account: what a server permits at once is far below.
+# Addresses remembered for the own account, and for another one or the room.
+_OWN_ADDRESSES = 1000
 _ADDRESSES = 64
 
 
@@ -69,7 +70,8 @@ class Audience:
             self._contacts.pop(address, None)
             return False
         old = self._contacts.get(address)
-        if old is None and sum(bare(known) == bare(address) for known in self._contacts) >= _ADDRESSES:
+        limit = _OWN_ADDRESSES if bare(address) == self.own else _ADDRESSES
+        if old is None and sum(bare(known) == bare(address) for known in self._contacts) >= limit:
             return False
         name = presence.machine.name if presence.machine else old.name if old else None
         self._contacts[address] = _Contact(presence, name, now)

@@ -96,4 +96,7 @@ def test_one_account_cannot_fill_the_memory(audience):
         audience.saw(there(f"anton@example.net/{n}"), 1.0)
     audience.saw(there("rene@example.org/desk"), 1.0)
     assert len(audience.machines()) < 100
+    for n in range(3000):
+        audience.saw(there(f"rene@example.org/{n}"), 1.0)
+    assert 900 < len(audience.machines()) < 1200
     assert "rene@example.org/desk" in audience.addresses()
