@@ -6,8 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from pygit2 import settings
 from pygit2.enums import ConfigLevel
+
+# how long an example takes says something of the machine only
+hypothesis_settings.register_profile("autosync", deadline=None)
+hypothesis_settings.load_profile("autosync")
 
 _GIT_CONFIG = """\
 [user]
