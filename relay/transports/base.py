@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -85,6 +85,23 @@ class Transport(Protocol):
 
     def peers(self) -> list[Peer]:
         """The other machines that can be told at the moment, as far as the transport can know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something a person may ask for over a transport. ``run`` returns words for the person; raises Problem."""
+
+    name: str
+    title: str
+    run: Callable[[], Awaitable[str]]
+
+
+@runtime_checkable
+class Attendant(Protocol):
+    """A transport that takes commands from people."""
+
+    def offer(self, commands: Sequence[Command], persons: Sequence[str]) -> None:
+        """What may be asked for from now on, by the person whose account it is and by these addresses."""
 
 
 @runtime_checkable

@@ -20,7 +20,7 @@ from autosync.common.config import Xmpp
 from ..announcement import Announcement
 from ..failures import Backoff, Kind
 from . import xmpp_login
-from .base import Health, Listener, Peer, State, Subscription
+from .base import Command, Health, Listener, Peer, State, Subscription
 from .xmpp_audience import Audience
 from .xmpp_places import places
 from .xmpp_session import Memory, Session, plain_url
@@ -70,6 +70,7 @@ class XmppTransport:
         self._connection: Connection | None = None
         self._health = Health("offline")
         self._changed = asyncio.Event()
+        self._nudge = asyncio.Event()
         self._attempting = False
 
     @property
@@ -132,6 +133,15 @@ class XmppTransport:
         self._memory.outbox.letters.extend((person, text) for person in persons)
         if self._session is not None:
             self._session.post()
+
+    def offer(self, commands: Sequence[Command], persons: Sequence[str]) -> None:
+        """As in Attendant."""
+        self._memory.commands = {command.name: command for command in commands}
+        self._memory.persons = frozenset(person.lower() for person in persons)
+
+    def retry(self) -> None:
+        """The network may be another: try again now, or see whether the connection still lives."""
+        self._nudge.set()
 
     async def flush(self) -> None:
         """As in Transport: waits until the server has dealt with all, but not for one that cannot be reached, and some
@@ -198,30 +208,46 @@ class XmppTransport:
         finally:
             self._connection = self._session = None
             self._changed.set()
+            await session.end()
 
     async def _watch(self, connection: Connection) -> Trouble:
         """Until the connection is lost, or the server falls silent."""
         loop = asyncio.get_running_loop()
+        connection.lost.add_done_callback(lambda _: self._nudge.set())
+        self._nudge.clear()
         while not connection.lost.done():
             quiet = loop.time() - connection.heard_at
-            if quiet >= self._limits.idle:
+            if quiet >= self._limits.idle or self._nudge.is_set():
+                self._nudge.clear()
                 try:
                     await connection.pong(self._limits.patience)
                 except Trouble as trouble:
                     return trouble
             else:
-                await asyncio.wait({connection.lost}, timeout=self._limits.idle - quiet)
+                await self._nudged(self._limits.idle - quiet)
         return connection.lost.result()
 
+    async def _nudged(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._nudge.wait()
+
     async def _rest(self, seconds: float, kind: Kind) -> None:
-        """Pause; when the person has to mend something, until a file that may be the reason was changed."""
+        """Pause until something may have changed: the network, or, when the person has to mend something, a file that
+        may be the reason."""
         files = [file for file in (self._config.password_file, self._config.ca_file) if file is not None]
         before = _signatures(files)
         end = time.monotonic() + seconds
+        self._nudge.clear()
         while (left := end - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, _GLANCE) if kind is Kind.AUTH else left)
-            if kind is Kind.AUTH and _signatures(files) != before:
-                return
+            if kind is Kind.AUTH:
+                await asyncio.sleep(min(left, _GLANCE))
+                if _signatures(files) != before:
+                    return
+            else:
+                await self._nudged(left)
+                if self._nudge.is_set():
+                    return
 
     def _settle(self) -> None:
         self._attempting = False

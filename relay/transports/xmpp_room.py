@@ -14,7 +14,7 @@ from ..failures import Kind
 from . import xmpp_stanza
 from .xmpp_audience import Audience, bare
 from .xmpp_channel import ANSWER, Channel
-from .xmpp_stanza import CLIENT, Machine, form, request
+from .xmpp_stanza import CLIENT, form, request
 from .xmpp_trouble import Trouble
 
 if TYPE_CHECKING:
@@ -37,14 +37,22 @@ _STILL_IN = ("service-unavailable", "feature-not-implemented", "item-not-found")
 
 
 class Room(Channel):
-    """A room that is not there is made, for members only, and ``audience.peers`` are made members where we may."""
+    """A room that is not there is made, for members only, and ``audience.peers`` are made members where we may.
+
+    ``presence`` makes the presence that says who we are, for an address.
+    """
 
     def __init__(
-        self, connection: Connection, room: str, machine: Machine, audience: Audience, changed: Callable[[], None]
+        self,
+        connection: Connection,
+        room: str,
+        presence: Callable[[str], ET.Element],
+        audience: Audience,
+        changed: Callable[[], None],
     ) -> None:
         super().__init__(connection, changed)
         self._room = room
-        self._machine = machine
+        self._presence = presence
         self._audience = audience
         self._nick = connection.me.partition("/")[2]
         self._entered: asyncio.Future[tuple[set[str], str]] | None = None
@@ -55,7 +63,7 @@ class Room(Channel):
 
     async def enter(self) -> None:
         self._entered = asyncio.get_running_loop().create_future()
-        stanza = xmpp_stanza.presence(self._machine, 0, self._us)
+        stanza = self._presence(self._us)
         join = ET.SubElement(stanza, f"{{{_MUC}}}x")
         ET.SubElement(join, f"{{{_MUC}}}history", {"maxchars": "0", "maxstanzas": "0"})
         self.connection.say(stanza)

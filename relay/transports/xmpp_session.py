@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from autosync.common.config import Xmpp
+from autosync.common.errors import Problem
 
 from ..announcement import Announcement, Malformed
 from ..reflector.rates import Bucket
 from . import xmpp_stanza
-from .base import Listener
+from .base import Command, Listener
+from .xmpp_answers import answer, capabilities, command_result, refusal, wanted_command
 from .xmpp_audience import Audience, bare
 from .xmpp_channel import Channel
 from .xmpp_node import Node
@@ -34,6 +37,8 @@ BURST = 100.0
 
 # Senders whose rates are remembered.
 _SENDERS = 256
+# Commands of people that run at a time.
+_COMMANDS_AT_ONCE = 4
 
 
 @dataclass(slots=True)
@@ -43,6 +48,9 @@ class Memory:
     outbox: Outbox = field(default_factory=Outbox)
     #: Repository ids by the URLs of their remotes.
     by_url: Mapping[str, set[str]] = field(default_factory=dict)
+    #: What people may ask for, by name, and who besides the own account.
+    commands: Mapping[str, Command] = field(default_factory=dict)
+    persons: frozenset[str] = frozenset()
     dropped: int = 0
     strangers: int = 0
 
@@ -69,6 +77,7 @@ class Session:
         self._changed = changed
         self._rates: dict[str, Bucket] = {}
         self._connection: Connection | None = None
+        self._running: set[asyncio.Task[None]] = set()
         self.audience = audience
         #: The room or node through which all are told at once, when one is configured.
         self.channel: Channel | None = None
@@ -77,13 +86,13 @@ class Session:
         """Say who we are, and what was said a moment ago."""
         self._connection = connection
         self.audience.begin(connection.me)
-        connection.say(xmpp_stanza.presence(self._machine, self._priority))
+        connection.say(self._presence())
         for peer in self.audience.peers:
             self._greet(peer)
         if self._config.dvcs_autosync:
             self._greet(self.audience.own)
         if self._config.room is not None:
-            self.channel = Room(connection, self._config.room, self._machine, self.audience, self._on_channel)
+            self.channel = Room(connection, self._config.room, self._presence, self.audience, self._on_channel)
         elif self._config.pubsub is not None:
             self.channel = Node(connection, self._config.pubsub, self.audience, self._on_channel)
         if self._direct:
@@ -125,7 +134,14 @@ class Session:
             self._say(partial(xmpp_stanza.letter, person, text))
 
     def _greet(self, address: str) -> None:
-        self._say(partial(xmpp_stanza.presence, self._machine, self._priority, address))
+        self._say(partial(self._presence, address))
+
+    def _presence(self, to: str | None = None) -> ET.Element:
+        return xmpp_stanza.presence(self._machine, self._priority, capabilities(self._machine, self._titles), to)
+
+    @property
+    def _titles(self) -> dict[str, str]:
+        return {name: command.title for name, command in self._memory.commands.items()}
 
     def _tell(self, addresses: Sequence[str], announcements: Sequence[Announcement]) -> None:
         for announcement in announcements:
@@ -159,11 +175,9 @@ class Session:
         if sender == self.audience.me:
             return
         through = self.channel is not None and self.channel.is_from(sender)
-        if not through and not self.audience.believes(sender):
-            if stanza.tag == f"{{{CLIENT}}}iq" and sender == self.audience.domain:
-                self._answer(stanza)
-            else:
-                self._drop_stranger(sender)
+        asks = stanza.tag == f"{{{CLIENT}}}iq" and self._may_ask(sender)
+        if not through and not asks and not self.audience.believes(sender):
+            self._drop_stranger(sender)
             return
         if not self._permits(sender):
             self._memory.dropped += 1
@@ -208,10 +222,40 @@ class Session:
                 for repository in self._memory.by_url.get(plain_url(url), {None}):
                     self._listener.look("xmpp", repository)
 
+    def _may_ask(self, sender: str) -> bool:
+        return sender == self.audience.domain or bare(sender) in self._memory.persons
+
     def _answer(self, stanza: ET.Element) -> None:
-        answer = xmpp_stanza.answer(stanza, self._machine)
-        if answer is not None:
-            self._say(lambda: answer)
+        sender = bare(stanza.get("from") or self.audience.own)
+        entitled = sender == self.audience.own or sender in self._memory.persons
+        wanted = self._memory.commands.get(wanted_command(stanza) or "") if entitled else None
+        if wanted is not None and len(self._running) < _COMMANDS_AT_ONCE:
+            task = asyncio.create_task(self._run(stanza, wanted))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            return
+        if wanted is not None:
+            reply = refusal(stanza, "resource-constraint")
+        else:
+            reply = answer(stanza, self._machine, self._titles)
+        if reply is not None:
+            self._say(lambda: reply)
+
+    async def _run(self, request: ET.Element, command: Command) -> None:
+        try:
+            text, failed = await command.run(), False
+        except Problem as problem:
+            text, failed = str(problem), True
+        except Exception as error:  # noqa: BLE001 - a bug in a command must not end the session
+            _log.exception("the command %s failed", command.name)
+            text, failed = f"a bug in autosync ({type(error).__name__}); see the relay's log", True
+        self._say(lambda: command_result(request, command.name, text, failed))
+
+    async def end(self) -> None:
+        """The connection is gone: what still runs for it is cancelled."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     def _permits(self, sender: str) -> bool:
         """Whether a sender is below its limit: a peer with all its resources, others for themselves."""

@@ -6,8 +6,6 @@ not well-formed raises Malformed. Whether the sender may be believed is asked el
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import secrets
 from collections.abc import Mapping
@@ -19,6 +17,10 @@ from ..announcement import Announcement, Malformed
 #: Our own elements (docs/autosync.xsd).
 NAMESPACE = "urn:autosync:0"
 CLIENT = "jabber:client"
+#: Forms (XEP-0004).
+DATA = "jabber:x:data"
+#: Conditions of errors (RFC 6120, section 8.3.3).
+STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 
 _ANNOUNCEMENT = f"{{{NAMESPACE}}}announcement"
 _MACHINE = f"{{{NAMESPACE}}}machine"
@@ -26,11 +28,6 @@ _FIELDS = ("kind", "repository", "ref", "commit", "machine")
 # XEP-0334: kept in no archive, and not copied to the account's other clients (XEP-0280)
 _HINTS = ("no-store", "no-permanent-store", "no-copy")
 _HINT_NAMESPACE = "urn:xmpp:hints"
-_STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
-# XEP-0030, XEP-0115
-_DISCO = "http://jabber.org/protocol/disco#info"
-_CAPS = "http://jabber.org/protocol/caps"
-_FEATURES = (_CAPS, _DISCO, NAMESPACE, "urn:xmpp:ping")
 # XML 1.0, section 2.2: anything else ends the stream
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _VERSION = re.compile(r"[A-Za-z0-9.+-]{1,40}")
@@ -61,13 +58,13 @@ class Presence:
     machine: Machine | None
 
 
-def presence(machine: Machine, priority: int, to: str | None = None) -> ET.Element:
-    """Initial or directed presence that says who we are."""
+def presence(machine: Machine, priority: int, capabilities: ET.Element, to: str | None = None) -> ET.Element:
+    """Initial or directed presence that says who we are, and what we can do (XEP-0115)."""
     stanza = ET.Element(f"{{{CLIENT}}}presence", {"to": to} if to else {})
     ET.SubElement(stanza, f"{{{CLIENT}}}status").text = machine.name
     ET.SubElement(stanza, f"{{{CLIENT}}}priority").text = str(priority)
     ET.SubElement(stanza, _MACHINE, {"name": machine.name, "version": machine.version})
-    ET.SubElement(stanza, f"{{{_CAPS}}}c", {"hash": "sha-1", "node": NAMESPACE, "ver": _verification(machine)})
+    stanza.append(capabilities)
     return stanza
 
 
@@ -106,10 +103,15 @@ def dvcs_autosync(to: str, announcement: Announcement) -> ET.Element:
 
 
 def letter(to: str, text: str) -> ET.Element:
-    """A text for a person. What XML cannot carry is shown as a question mark."""
+    """A text for a person."""
     stanza = ET.Element(f"{{{CLIENT}}}message", {"type": "chat", "to": to})
-    ET.SubElement(stanza, f"{{{CLIENT}}}body").text = _NO_XML.sub("?", text)
+    ET.SubElement(stanza, f"{{{CLIENT}}}body").text = clean(text)
     return stanza
+
+
+def clean(text: str) -> str:
+    """A text with question marks for what XML cannot carry."""
+    return _NO_XML.sub("?", text)
 
 
 def request(kind: str, to: str, child: str) -> ET.Element:
@@ -126,11 +128,10 @@ def ping(to: str) -> ET.Element:
 
 def form(fields: Mapping[str, str]) -> ET.Element:
     """A form that is filled in (XEP-0004)."""
-    data = "jabber:x:data"
-    element = ET.Element(f"{{{data}}}x", {"type": "submit"})
+    element = ET.Element(f"{{{DATA}}}x", {"type": "submit"})
     for name, value in fields.items():
-        field = ET.SubElement(element, f"{{{data}}}field", {"var": name})
-        ET.SubElement(field, f"{{{data}}}value").text = value
+        field = ET.SubElement(element, f"{{{DATA}}}field", {"var": name})
+        ET.SubElement(field, f"{{{DATA}}}value").text = value
     return element
 
 
@@ -139,33 +140,9 @@ def error_condition(stanza: ET.Element) -> str | None:
     if stanza.get("type") != "error":
         return None
     for child in stanza.iterfind(f"{{{CLIENT}}}error/*"):
-        if child.tag.startswith(f"{{{_STANZAS}}}") and not child.tag.endswith("}text"):
+        if child.tag.startswith(f"{{{STANZAS}}}") and not child.tag.endswith("}text"):
             return child.tag.partition("}")[2]
     return "undefined-condition"
-
-
-def answer(request: ET.Element, machine: Machine) -> ET.Element | None:
-    """The answer to a request (`iq` of type `get` or `set`), None for what is none. All but pings (XEP-0199) and
-    the question who we are (XEP-0030) is refused, as RFC 6120, section 8.4, wants it."""
-    if request.get("type") not in ("get", "set"):
-        return None
-    addressed = {"id": request.get("id", ""), "to": request.get("from")}
-    stanza = ET.Element(f"{{{CLIENT}}}iq", {name: value for name, value in addressed.items() if value is not None})
-    query = request.find(f"{{{_DISCO}}}query")
-    if request.get("type") == "get" and request.find("{urn:xmpp:ping}ping") is not None:
-        stanza.set("type", "result")
-    elif (
-        request.get("type") == "get"
-        and query is not None
-        and query.get("node") in (None, f"{NAMESPACE}#{_verification(machine)}")
-    ):
-        stanza.set("type", "result")
-        stanza.append(_disco_info(machine, query.get("node")))
-    else:
-        stanza.set("type", "error")
-        error = ET.SubElement(stanza, f"{{{CLIENT}}}error", {"type": "cancel"})
-        ET.SubElement(error, f"{{{_STANZAS}}}service-unavailable")
-    return stanza
 
 
 def read_presence(stanza: ET.Element) -> Presence | None:
@@ -200,29 +177,6 @@ def read_dvcs_autosync(stanza: ET.Element) -> str | None:
         return None
     word, _, rest = body.strip().partition(" ")
     return rest.strip() if word.lower() == "pushed" else None
-
-
-def verification(identity: str, features: tuple[str, ...]) -> str:
-    """The verification string of XEP-0115, section 5.1, for one identity `category/type/lang/name`."""
-    text = f"{identity}<" + "".join(f"{feature}<" for feature in sorted(features))
-    return base64.b64encode(hashlib.sha1(text.encode()).digest()).decode()  # noqa: S324 - what XEP-0115 prescribes
-
-
-def _verification(machine: Machine) -> str:
-    return verification(_identity(machine), _FEATURES)
-
-
-def _identity(machine: Machine) -> str:
-    return f"client/bot//autosync {machine.version}"
-
-
-def _disco_info(machine: Machine, node: str | None) -> ET.Element:
-    query = ET.Element(f"{{{_DISCO}}}query", {"node": node} if node else {})
-    category, kind, _, name = _identity(machine).split("/", 3)
-    ET.SubElement(query, f"{{{_DISCO}}}identity", {"category": category, "type": kind, "name": name})
-    for feature in _FEATURES:
-        ET.SubElement(query, f"{{{_DISCO}}}feature", {"var": feature})
-    return query
 
 
 def _add_hints(stanza: ET.Element) -> None:

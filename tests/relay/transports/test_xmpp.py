@@ -9,9 +9,12 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from slixmpp.exceptions import IqError
 
 from autosync.common.config import Xmpp
-from autosync.relay.transports.base import Subscription
+from autosync.common.errors import Problem
+from autosync.relay.failures import PAUSES, Kind
+from autosync.relay.transports.base import Command, Subscription
 from autosync.relay.transports.xmpp import Limits, XmppTransport
 from autosync.relay.transports.xmpp_stanza import headline
 from tests.support.certificates import Authority
@@ -264,6 +267,83 @@ def test_it_answers_who_it_is_and_nothing_else(account):
     asyncio.run(scenario())
 
 
+def test_commands_are_taken_from_the_own_account_and_from_persons(account, other):
+    asked = []
+
+    def command(name, outcome):
+        async def run():
+            asked.append(name)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        return Command(name, f"{name} it", run)
+
+    commands = [
+        command("status", "all is well"),
+        command("sync", Problem("a is stuck", "see to it")),
+        command("pause", ZeroDivisionError("secret")),
+    ]
+
+    async def ask(person, address, name):
+        answer = await person.plugin["xep_0050"].send_command(address, name)
+        return answer["command"]["status"], answer["command"]["notes"][0]
+
+    async def scenario():
+        async with machines((account.config(peers=[other.jid]), "laptop")) as (laptop,):
+            me = laptop.transport._connection.me
+            laptop.transport.offer(commands, [])
+            for owner in (account, other):
+                async with Person(owner.server, owner.user, owner.password, "phone") as person:
+                    person.register_plugin("xep_0050")
+                    items = await person.plugin["xep_0050"].get_commands(me)
+                    assert [item[1] for item in items["disco_items"]["items"]] == ["status", "sync", "pause"]
+                    if owner is other:
+                        # a peer is believed, and yet may ask for nothing
+                        with pytest.raises(IqError, match="service-unavailable"):
+                            await ask(person, me, "status")
+                        laptop.transport.offer(commands, [other.jid.upper()])
+                    assert await ask(person, me, "status") == ("completed", ("info", "all is well"))
+                    assert await ask(person, me, "sync") == ("completed", ("error", "a is stuck: see to it"))
+                    status, (kind, words) = await ask(person, me, "pause")
+                    assert (status, kind) == ("completed", "error")
+                    assert "bug" in words
+                    assert "secret" not in words
+                    with pytest.raises(IqError, match="service-unavailable"):
+                        await ask(person, me, "reboot")
+            assert laptop.recorder.connections == 1
+
+    asyncio.run(scenario())
+    assert asked == ["status", "sync", "pause"] * 2
+
+
+def test_commands_that_never_end_are_few_and_end_with_the_connection(account):
+    started = []
+
+    async def run():
+        started.append(1)
+        await asyncio.Event().wait()
+
+    async def scenario():
+        async with machines((account.config(), "laptop")) as (laptop,):
+            laptop.transport.offer([Command("sync", "Sync", run)], [])
+            async with Person(account.server, account.user, account.password, "phone") as person:
+                person.register_plugin("xep_0050")
+                asks = [
+                    person.plugin["xep_0050"].send_command(laptop.transport._connection.me, "sync", timeout=60)
+                    for _ in range(6)
+                ]
+                tasks = [asyncio.ensure_future(ask) for ask in asks]
+                await eventually(lambda: sum(task.done() for task in tasks) == 2, "two to be refused")
+                assert len(started) == 4
+                for task in tasks:
+                    task.cancel()
+                refused = await asyncio.gather(*tasks, return_exceptions=True)
+                assert sum(isinstance(error, IqError) for error in refused) == 2
+
+    asyncio.run(scenario())
+
+
 # dvcs-autosync ----------------------------------------------------------------------------------------
 
 
@@ -448,6 +528,24 @@ def test_a_connection_that_falls_silent_is_noticed(server, config):
                 # new connections are silent too, from the first byte on
                 await eventually(lambda: proxy.connections >= 3, "more attempts")
                 proxy.flow()
+                await eventually(lambda: laptop.state == "online", "the return")
+
+    asyncio.run(scenario())
+
+
+def test_a_sign_that_the_network_is_another_ends_the_pause(server, config, monkeypatch):
+    monkeypatch.setitem(PAUSES, Kind.OFFLINE, (3600.0, 3600.0))
+
+    async def scenario():
+        async with Proxy(server.port) as proxy:
+            through = config.model_copy(update={"port": proxy.port})
+            async with machines((through, "laptop"), limits=Limits(idle=3600.0, patience=0.5)) as (laptop,):
+                proxy.stall()
+                # nobody would notice for an hour
+                laptop.transport.retry()
+                await eventually(lambda: laptop.state == "offline", "the loss")
+                proxy.flow()
+                laptop.transport.retry()
                 await eventually(lambda: laptop.state == "online", "the return")
 
     asyncio.run(scenario())
