@@ -51,6 +51,7 @@ def adopt(path: Path, remote: str | None, progress: Callable[[str], None]) -> Ad
         repository, done = _make(path), [f"made a repository, on the branch {BRANCH}"]
     if remote is not None:
         done += _set_upstream(repository, remote)
+        done += _begin_history(repository, remote)
     return Adopted(repository, tuple(done))
 
 
@@ -60,6 +61,7 @@ def _begin(path: Path, remote: str | None, progress: Callable[[str], None]) -> A
         repository, done = _make(path), [f"made a repository, on the branch {BRANCH}"]
         if remote is not None:
             done += _set_upstream(repository, remote)
+            done += _begin_history(repository, remote)
         return Adopted(repository, tuple(done))
     git = Git(_existing(path))
     try:
@@ -108,6 +110,35 @@ def _set_upstream(repository: Repository, remote: str) -> list[str]:
     git.run("config", f"branch.{short}.remote", REMOTE)
     git.run("config", f"branch.{short}.merge", branch)
     return [*done, f"set {REMOTE}/{short} as the upstream of {short}"]
+
+
+def _begin_history(repository: Repository, remote: str) -> list[str]:
+    """Give an empty remote its first commit, without any file, at once.
+
+    Two machines that begin with the same empty remote, each with a first commit of its own, would have
+    two histories that nothing can join; this way the second one finds the first one's. Raises Problem.
+    """
+    head = repository.reader().head()
+    if repository.bare or head.branch is None or head.commit is not None or _heads(repository.path, remote):
+        return []
+    git = repository.git
+    env = {}
+    if git.run("var", "GIT_COMMITTER_IDENT", check=False).code:
+        named = {"NAME": "autosync", "EMAIL": "autosync@localhost"}
+        env = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in named.items()}
+    tree = git.run("hash-object", "-t", "tree", "-w", "--stdin", input=b"").text
+    commit = git.run("commit-tree", "-m", "Begin", tree, env=env).text
+    git.run("update-ref", "-m", "autosync init", head.branch, commit, "0" * len(commit))
+    try:
+        git.run("push", "--quiet", "--", REMOTE, f"{head.branch}:{head.branch}", limit=NETWORK_LIMIT)
+    except GitError as error:
+        # another machine may have begun just now: then its history is the one to follow
+        git.run("update-ref", "-d", head.branch, commit)
+        raise Problem(
+            f"cannot push to {remote} ({_said(error)})",
+            "see that you may write there, then run this again",
+        ) from error
+    return [f"began its history there, on the branch {head.branch.removeprefix('refs/heads/')}"]
 
 
 def _heads(where: Path, remote: str) -> list[str]:

@@ -16,11 +16,19 @@ class Identity:
         self._all: frozenset[str] = frozenset()
         self._asked: str | None = None
 
-    def update(self, repository: Repository, configured: str | None, head: str | None, refs: Mapping[str, str]) -> bool:
-        """Bring it up to date; returns whether it is another. Asks git only when a first commit has appeared or the
-        configured id has changed. Raises OSError."""
+    def update(
+        self,
+        repository: Repository,
+        configured: str | None,
+        head: str | None,
+        refs: Mapping[str, str],
+        related: bool = True,
+    ) -> bool:
+        """Bring it up to date; returns whether it is another. Asks git only when a first commit has appeared, the
+        configured id has changed, or a history with nothing in common has come or been joined (``related``). Raises
+        OSError."""
         start = head or next(iter(refs.values()), None)
-        asked = f"{configured}:{start is not None}"
+        asked = f"{configured}:{start is not None}:{related}"
         if asked == self._asked:
             return False
         self._asked = asked

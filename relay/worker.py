@@ -264,7 +264,7 @@ class Worker:
         assert self._memory is not None
         self._settings = self._effective(self.repository)
         seen = look(self.repository, self._memory, self._expected, self._offered)
-        return seen, self.identity.update(self.repository, self._settings.id, seen.head, seen.refs)
+        return seen, self.identity.update(self.repository, self._settings.id, seen.head, seen.refs, seen.related)
 
     def _effective(self, repository: Repository) -> Settings:
         shared = config.load_shared(repository.work_tree) if repository.work_tree else Shared()

@@ -266,3 +266,31 @@ def test_many_at_once_lose_none(home):
     for thread in threads:
         thread.join()
     assert {repo.path.name for repo in config.load(instance.config)[1]} == {f"r{n}" for n in range(8)}
+
+
+def test_two_machines_that_begin_with_the_same_empty_remote_have_one_history(init, home, central):
+    first, second = home / "first", home / "second"
+    assert init(first, "--remote", central)[0] == 0
+    assert init(second, "--remote", central)[0] == 0
+    (one,) = git(first, "rev-list", "--max-parents=0", "HEAD").split()
+    assert git(second, "rev-list", "--max-parents=0", "HEAD").split() == [one]
+    assert git(first, "ls-files") == ""
+
+
+def test_a_remote_that_takes_no_push_is_told_and_nothing_is_begun(init, home, central):
+    (central / "hooks").mkdir(exist_ok=True)
+    hook = central / "hooks/pre-receive"
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    code, _, err = init(home / "notes", "--remote", central)
+    assert code == 1
+    assert f"cannot push to {central}" in err
+    assert git(home / "notes", "rev-parse", "--verify", "-q", "HEAD", check=False) == ""
+    hook.unlink()
+    assert init(home / "notes", "--remote", central)[0] == 0
+
+
+def test_a_history_begins_without_an_identity(init, home, central):
+    (home / ".gitconfig").write_text("[user]\nuseConfigOnly = true\n")
+    assert init(home / "notes", "--remote", central)[0] == 0
+    assert git(central, "rev-parse", "--verify", "main")

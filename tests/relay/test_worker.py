@@ -295,6 +295,12 @@ def test_an_unrelated_history_is_never_merged(two, tmp_path, central):
     assert b.turn() == "held"
     assert "nothing in common" in b.reason
     assert b.head == head
+    # what is announced of the other history is for this repository, before and after the person joins the two
+    other = git(central, "rev-list", "--max-parents=0", "main")
+    assert b.worker.identity.matches(other)
+    git(b.path, "merge", "-q", "--allow-unrelated-histories", "-m", "joined", "origin/main")
+    assert b.turn() == "in sync"
+    assert b.worker.identity.matches(other)
 
 
 def test_a_hook_that_rejects_is_shown_with_its_words(two, central):
