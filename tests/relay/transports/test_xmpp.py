@@ -297,7 +297,7 @@ def test_commands_are_taken_from_the_own_account_and_from_persons(account, other
                 async with Person(owner.server, owner.user, owner.password, "phone") as person:
                     person.register_plugin("xep_0050")
                     items = await person.plugin["xep_0050"].get_commands(me)
-                    assert [item[1] for item in items["disco_items"]["items"]] == ["status", "sync", "pause"]
+                    assert {item[1] for item in items["disco_items"]["items"]} == {"status", "sync", "pause"}
                     if owner is other:
                         # a peer is believed, and yet may ask for nothing
                         with pytest.raises(IqError, match="service-unavailable"):
