@@ -139,7 +139,22 @@ SPACES = st.sampled_from(
     ]
 )
 NAMES = st.sampled_from(
-    "announcement machine body priority x query ping command status item items event error conflict".split()
+    [
+        "announcement",
+        "machine",
+        "body",
+        "priority",
+        "x",
+        "query",
+        "ping",
+        "command",
+        "status",
+        "item",
+        "items",
+        "event",
+        "error",
+        "conflict",
+    ]
 )
 # as a parser gives it: what XML cannot carry never comes in
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\ufffe\uffff"), max_size=40)
