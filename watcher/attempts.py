@@ -98,8 +98,11 @@ class Attempts:
 
     def next_try(self) -> float:
         """When `attempt` is worth while again, if no event comes first."""
-        deadline = self._settling.deadline(time.monotonic())
-        return float("inf") if deadline is None else max(deadline, self._earliest())
+        now, earliest = time.monotonic(), self._earliest()
+        if earliest > now and len(self._settling):
+            return earliest  # the marks are not looked at: there may be very many
+        deadline = self._settling.deadline(now)
+        return float("inf") if deadline is None else deadline
 
     def _earliest(self) -> float:
         """No try before this time."""

@@ -67,7 +67,8 @@ class Finder:
             if number % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
         choice = chooser.choice
-        found = Candidates(await self._unless_ignored(choice.present), choice.gone, held=choice.held)
+        found = Candidates(await self._unless_ignored(choice.present), held=choice.held)
+        found.gone = await self._unless_ignored(choice.gone)
         if choice.folders or choice.suspects or choice.inner:
             await self._add_tracked(choice, found, env)
         await self._hold_unfiltered(found)

@@ -69,12 +69,16 @@ class Committer:
         self.identity = identity
         self.confirmed = False
         self.config = GitConfig(repository)
-        self._ignored = own_patterns(settings.exclude, settings.builtin_ignores)
+        self._own_patterns = own_patterns(settings.exclude, settings.builtin_ignores)
+        #: What is left alone besides git's ignore rules.
+        self.ignored = Patterns(self._own_patterns)
         self._secrets = Patterns(quarantine.SECRET_NAMES if settings.quarantine is None else settings.quarantine)
         self._clean: Mark | None = None
         self._staged_since: tuple[frozenset[rawdiff.Row], float] | None = None
-        self._tracked_ignored: tuple[Mark, set[bytes]] | None = None
+        self._tracked_ignored: set[bytes] | None = None
+        self._tracked_ignored_at: tuple[int, int, int] | None = None
         self._empty_tree: str | None = None
+        self._last_seen: str | None = None
 
     async def commit(self, paths: Collection[bytes], rehash: Collection[bytes], lock: int) -> Outcome:
         """Commit what the disk holds at ``paths``; those in ``rehash`` are read even when size and times say that they
@@ -111,13 +115,37 @@ class Committer:
     def rules(self) -> staging.Rules:
         """What decides about single paths now."""
         allowed = Patterns(self.config.all("autosync.allow"))
-        return staging.Rules(self._ignored, self._secrets, allowed, self.settings.max_file_size)
+        return staging.Rules(self.ignored, self._secrets, allowed, self.settings.max_file_size)
 
-    async def tracked_but_ignored(self, mark: Mark) -> set[bytes]:
-        """Tracked files that ignore rules match, remembered while the index stays the same."""
-        if self._tracked_ignored is None or self._tracked_ignored[0].index != mark.index:
-            self._tracked_ignored = mark, await scan.tracked_but_ignored(self.repository.git)
-        return self._tracked_ignored[1]
+    async def tracked_but_ignored(self) -> set[bytes]:
+        """Tracked files that ignore rules match, remembered while nobody else changes the index: our own
+        commits add none. Raises GitError."""
+        index = self.repository.index_mark()
+        if self._tracked_ignored is None or self._tracked_ignored_at != index:
+            self._tracked_ignored = await scan.tracked_but_ignored(self.repository.git, self._own_patterns)
+            self._tracked_ignored_at = index
+        return self._tracked_ignored
+
+    def leaves_alone(self, path: bytes, folders_known: bool = True) -> bool:
+        """Whether the path is left alone for certain, without asking anybody. ``folders_known``: the folders that
+        it is in are not ignored."""
+        if self._tracked_ignored is None or path in self._tracked_ignored:
+            return False
+        return self.ignored.match_entry(path, False) if folders_known else self.ignored.match(path)
+
+    def index_moved(self) -> None:
+        """Somebody else may have changed the index."""
+        if self._tracked_ignored_at != self.repository.index_mark():
+            self._tracked_ignored = None
+
+    def made(self, commit: str | None) -> bool:
+        """Whether this commit was the last one made, or seen, here."""
+        seen, self._last_seen = self._last_seen, commit
+        return commit == seen
+
+    def rules_changed(self) -> None:
+        """Ignore rules have changed."""
+        self._tracked_ignored = None
 
     async def base(self, commit: str | None) -> str:
         """A name for what ``commit`` holds: the empty tree on an unborn branch."""
@@ -162,10 +190,13 @@ class Committer:
             self._staged_since = rows, now
         return now - self._staged_since[1]
 
-    def published(self, mark: Mark | None) -> None:
-        """Remember that index and HEAD agree at ``mark``."""
-        self._clean = mark
+    def published(self, before: Mark, after: Mark, clean: bool) -> None:
+        """A commit of ours led from one mark to the other; ``clean``: index and HEAD agree now."""
+        self._clean = after if clean else None
         self.confirmed = False
+        self._last_seen = after.commit
+        if self._tracked_ignored_at == before.index:
+            self._tracked_ignored_at = after.index
 
 
 class _Attempt:
@@ -197,9 +228,8 @@ class _Attempt:
             await self._git.call("read-tree", base, env=self._env, pass_fds=self._fds)
         elif staging.private_index(self._repository.git_dir / "index", self._private) != mark.index:
             return Outcome(again=True)
-        before = staging.file_mark(self._private)
         vanished = await self._stage(paths, rehash, mark, reader, outcome)
-        if staging.file_mark(self._private) == before:
+        if vanished is None:
             return outcome
         if (hold := await self._brake(base, vanished)) is not None:
             return Outcome(hold=hold, held=outcome.held)
@@ -222,7 +252,7 @@ class _Attempt:
         if published is None:
             return Outcome(again=True, held=outcome.held)
         # with hand-staged changes the index still holds more than HEAD
-        self._of.published(None if staged else published)
+        self._of.published(mark, published, clean=not staged)
         outcome.operation = Operation(
             str(self._repository.path),
             "commit",
@@ -246,22 +276,26 @@ class _Attempt:
 
     async def _stage(
         self, paths: list[bytes], rehash: Collection[bytes], mark: Mark, reader: Reader, outcome: Outcome
-    ) -> int:
-        """Stage in the private index; returns how many tracked files may have vanished."""
+    ) -> int | None:
+        """Stage in the private index; returns how many tracked files may have vanished, None when nothing differs."""
         await self._of.config.refresh(mark.branch)
-        finder = Finder(
-            self._repository, reader, self._of.config, self._of.rules(), lambda: self._of.tracked_but_ignored(mark)
-        )
+        finder = Finder(self._repository, reader, self._of.config, self._of.rules(), self._of.tracked_but_ignored)
         found = await finder.find(paths, self._env)
         outcome.held |= found.held
         outcome.nested = found.nested
+        staged = [*found.present, *found.gone]
+        if not staged and not found.replaced:
+            return None
+        before = staging.file_mark(self._private)
         git = self._git.with_config(*(f"filter.{name}.required=true" for name in sorted(found.filters)))
         if again := set(rehash).intersection(found.present):
             await staging.forget_times(git, again, self._env, self._fds)
-        refused = await staging.stage(git, [*found.present, *found.gone], self._env, self._fds)
+        refused = await staging.stage(git, staged, self._env, self._fds)
         await staging.remove(git, found.replaced, self._env, self._fds)
         for path, said in refused.items():
             outcome.held[path] = Held(f"git refuses it: {last_line(said)}", "mend what git names", tried_again=True)
+        if staging.file_mark(self._private) == before:
+            return None
         return len(found.gone) + len(found.replaced)
 
     async def _brake(self, base: str, vanished: int) -> Hold | None:

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 
 from autosync.common.reader import Reader
 
-from .patterns import Patterns
-
 #: Files that editors and other programs leave while they work. `builtin-ignores = false` turns them off.
 BUILT_IN = (
     "*~",  # backups: emacs, vim, nano, kate, joe ...
@@ -20,7 +18,8 @@ BUILT_IN = (
     ".#*",  # emacs' lock links
     "\\#*\\#",  # emacs' auto-save files
     ".*.kate-swp",
-    ".~lock.*#",  # LibreOffice's locks
+    ".~lock.*#",  # LibreOffice's locks, and its files on the way
+    "lu[0-9][0-9][0-9]*.tmp",
     "~$*",  # Microsoft Office's owner files
     ".goutputstream-*",  # GLib's files on the way
     "___jb_tmp___",  # JetBrains' files on the way
@@ -46,9 +45,9 @@ BUILT_IN = (
 )
 
 
-def own_patterns(exclude: Sequence[str], built_in: bool) -> Patterns:
+def own_patterns(exclude: Sequence[str], built_in: bool) -> list[str]:
     """The patterns that only the watcher knows; `exclude` may take a built-in one back with `!`."""
-    return Patterns([*(BUILT_IN if built_in else ()), *exclude])
+    return [*(BUILT_IN if built_in else ()), *exclude]
 
 
 def ignored_by_git(reader: Reader, paths: Iterable[bytes]) -> set[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from autosync.common.git import Git
 
@@ -26,10 +26,19 @@ async def tracked_folders(git: Git) -> set[bytes]:
     return folders_of(found.stdout.split(b"\0"))
 
 
-async def tracked_but_ignored(git: Git) -> set[bytes]:
-    """Tracked files that ignore rules match: they are watched and committed all the same. Raises GitError."""
-    found = await git.call("ls-files", "-z", "--cached", "--ignored", "--exclude-standard", limit=LIMIT)
-    return {path for path in found.stdout.split(b"\0") if path}
+async def tracked_but_ignored(git: Git, patterns: Sequence[str]) -> set[bytes]:
+    """Tracked files that ignore rules or the patterns match: they are watched and committed all the same.
+
+    Raises GitError.
+    """
+    excludes = [["--exclude-standard"]]
+    if patterns:
+        excludes.append([f"--exclude={pattern}" for pattern in patterns])
+    found: set[bytes] = set()
+    for exclude in excludes:
+        listed = await git.call("ls-files", "-z", "--cached", "--ignored", *exclude, limit=LIMIT)
+        found.update(path for path in listed.stdout.split(b"\0") if path)
+    return found
 
 
 def folders_of(paths: Iterable[bytes]) -> set[bytes]:

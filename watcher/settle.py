@@ -30,6 +30,8 @@ BULK = 20
 BULK_WINDOW = 0.25
 
 
+# Paths that come to rest within this share of ``settle`` after one another go together.
+_SOON = 0.25
 # Names that programs give to a file while they write it, and replace by the real one: rsync, sed
 _ON_THE_WAY = re.compile(rb"(?:^|/)(?:\..+\.[A-Za-z0-9]{6}|sed[A-Za-z0-9]{6})$")
 
@@ -142,15 +144,8 @@ class Settling:
         """What is to be committed now; ``everything`` does not wait for anything."""
         if everything:
             return self._batch(self._marks)
-        overdue = []
-        for path, mark in list(
-            itertools.takewhile(lambda item: item[1].first + self.max_wait <= now, self._marks.items())
-        ):
-            if mark.new and mark.open and _ON_THE_WAY.search(path):
-                self._wait_anew(path, mark, now)
-            else:
-                overdue.append(path)
-        if self._bulk_end(now) > now and not overdue:
+        overdue = self._overdue(now)
+        if not overdue and (self._bulk_end(now) > now or self._together_at() > now):
             return Batch({})
         chosen = dict.fromkeys(overdue)
         for path, mark in self._resting.items():
@@ -167,12 +162,7 @@ class Settling:
         overdue = next(iter(self._marks.values())).first + self.max_wait
         if (bulk_end := self._bulk_end(now)) > now:
             return min(overdue, bulk_end)
-        soonest = overdue
-        for mark in self._resting.values():
-            if mark.last + self.settle >= soonest:
-                break
-            soonest = min(soonest, self._rests_at(mark))
-        return soonest
+        return min(overdue, self._together_at())
 
     def done(self, batch: Batch) -> None:
         """The batch is committed, or needs no commit: forget its paths, but those touched meanwhile."""
@@ -206,6 +196,34 @@ class Settling:
         return Batch(
             {path: self._marks[path].touches for path in paths}, {path for path in paths if self._marks[path].rehash}
         )
+
+    def _overdue(self, now: float) -> list[bytes]:
+        """What has waited for as long as anything may."""
+        found = []
+        waited = itertools.takewhile(lambda item: item[1].first + self.max_wait <= now, self._marks.items())
+        for path, mark in list(waited):
+            if mark.new and mark.open and _ON_THE_WAY.search(path):
+                self._wait_anew(path, mark, now)
+            else:
+                found.append(path)
+        return found
+
+    def _together_at(self) -> float:
+        """When the next closed paths may be committed: those that come to rest soon after one another go
+        together, but the first waits at most twice ``settle``."""
+        times: list[float] = []
+        first = float("inf")
+        for mark in self._resting.values():
+            if mark.last + self.settle > first + self.settle:
+                break
+            times.append(self._rests_at(mark))
+            first = min(first, times[-1])
+        together = first
+        for at in sorted(times):
+            if at > together + self.settle * _SOON or at > first + self.settle:
+                break
+            together = at
+        return together
 
     def _rests_at(self, mark: _Mark) -> float:
         """When the closed path of ``mark`` may be committed, by its own rules."""

@@ -32,13 +32,22 @@ class Anew(Exception):
 
 
 class Watch:
-    """A context manager; made anew after events were lost. ``wake`` is called when there is something to do.
+    """A context manager; made anew after events were lost. ``wake`` is called when there is something to do,
+    ``index_moved`` when git has replaced its index.
 
     Without an inotify instance (`EMFILE`) there are no events at all, and `shortcoming` says so.
     """
 
-    def __init__(self, repository: Repository, unwanted: Unwanted, sink: Sink, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        unwanted: Unwanted,
+        sink: Sink,
+        wake: Callable[[], None],
+        index_moved: Callable[[], None],
+    ) -> None:
         self._repository = repository
+        self._index_moved = index_moved
         self._root = os.fsencode(repository.path)
         self._wake = wake
         self._inotify = _instance()
@@ -165,6 +174,8 @@ class Watch:
         for event in events:
             if event.watch in self._directory:
                 self._directory.handle(event)
+        if self._directory.moved:
+            self._index_moved()  # before the events of files that may be tracked only now
         self._tree.handle(events)
         self._listening = loop.call_later(_CROWD if len(events) > _CROWD_SIZE else _FEW, self._listen)
         self._wake()

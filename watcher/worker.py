@@ -25,8 +25,7 @@ from .attempts import Attempts, Pause
 from .commit import Committer, Outcome
 from .condition import Condition
 from .courtesy import Hold
-from .ignores import ignored_by_git, own_patterns
-from .patterns import Patterns
+from .ignores import ignored_by_git
 from .publish import Identity
 from .settle import Kind, Settling
 from .watch import Anew, Watch
@@ -69,7 +68,6 @@ class _Open:
 
     repository: Repository
     committer: Committer
-    ignored: Patterns
 
 
 class Worker:
@@ -88,6 +86,7 @@ class Worker:
         self._kept_folders: set[bytes] = set()
         self._rules_changed: set[bytes] = set()
         self._shared_changed = False
+        self._head_moved = False
         self._forced: list[asyncio.Future[Outcome]] = []
         self._told_nested: set[bytes] = set()
 
@@ -182,13 +181,13 @@ class Worker:
             elif path == SHARED_FILE.encode():
                 self._shared_changed = True
         assert self._open is not None
-        if not self._open.ignored.match_entry(path, False):
+        if not self._open.committer.leaves_alone(path):
             self._settling.mark(path, kind, time.monotonic())
 
     def moved(self, old: bytes, new: bytes) -> None:
         """``old`` was moved to ``new``, inside the tree."""
         assert self._open is not None
-        if not self._open.ignored.match_entry(new, False):
+        if not self._open.committer.leaves_alone(new):
             self._settling.moved(old, new)
 
     # -- the loop ----------------------------------------------------------------------------
@@ -200,11 +199,11 @@ class Worker:
         committer = Committer(repository, settings, self._service.identity)
         if self._open is not None:
             committer.confirmed = self._open.committer.confirmed
-        self._open = _Open(repository, committer, own_patterns(settings.exclude, settings.builtin_ignores))
+        self._open = _Open(repository, committer)
 
     async def _watch_it(self, pause: Pause) -> None:
         assert self._open is not None
-        with Watch(self._open.repository, self._unwanted, self, self._wake.set) as watch:
+        with Watch(self._open.repository, self._unwanted, self, self._wake.set, self._index_moved) as watch:
             self._settling.events_lost(time.monotonic())
             watch.start(await self._tracked_folders())
             self._watch = watch
@@ -249,6 +248,7 @@ class Worker:
     async def _take_changes(self, watch: Watch) -> bool:
         """Act on what happened to the git directory, to settings and to ignore rules; returns whether folders have to
         be read again now."""
+        assert self._open is not None
         # what gave trouble is tried after its pause: a failed try of ours moves something there too
         if watch.take_moved() and self._attempts.trouble is None:
             self._attempts.look_again()
@@ -263,9 +263,12 @@ class Worker:
                 self._use(self._open.repository)
             except Problem as problem:
                 _log.warning("%s; the settings stay as they were", problem)
+        if self._head_moved and not len(self._settling):
+            await self._look_for_tracked_folders()
         if not self._rules_changed:
             return False
         folders, self._rules_changed = self._rules_changed, set()
+        self._open.committer.rules_changed()
         watch.renew(folders, await self._tracked_folders())
         await self._read_folders(watch)
         await self._scan()
@@ -277,18 +280,27 @@ class Worker:
 
     async def _tracked_folders(self) -> set[bytes]:
         assert self._open is not None
-        git = self._open.repository.git
-        self._kept_folders = scan.folders_of(await scan.tracked_but_ignored(git))
-        return await scan.tracked_folders(git)
+        self._kept_folders = scan.folders_of(await self._open.committer.tracked_but_ignored())
+        return await scan.tracked_folders(self._open.repository.git)
+
+    async def _look_for_tracked_folders(self) -> None:
+        """Somebody else's commit may track files in ignored folders, which are not watched yet."""
+        assert self._open is not None
+        self._head_moved = False
+        tracked = await self._open.committer.tracked_but_ignored()
+        if scan.folders_of(tracked) - self._kept_folders:
+            self._rules_changed.add(b"")
 
     async def _scan(self) -> None:
         """Ask git for every difference and mark those that are not marked yet."""
         assert self._open is not None
+        committer = self._open.committer
         changed = await scan.changed(self._open.repository.git)
+        await committer.tracked_but_ignored()
         now = time.monotonic()
         self._attempts.scanned(changed)
         for path in changed:
-            if path not in self._settling and not self._open.ignored.match(path):
+            if path not in self._settling and not committer.leaves_alone(path, folders_known=False):
                 self._settling.mark(path, Kind.CHANGED, now)
 
     async def _commit(self, watch: Watch, polling: bool) -> None:
@@ -346,10 +358,18 @@ class Worker:
 
     # -- small parts -------------------------------------------------------------------------
 
+    def _index_moved(self) -> None:
+        assert self._open is not None
+        committer = self._open.committer
+        committer.index_moved()
+        with contextlib.suppress(Unreadable):
+            self._head_moved |= not committer.made(self._open.repository.reader().head().commit)
+
     def _unwanted(self, folders: list[bytes]) -> Collection[bytes]:
         """Those of the folders that are ignored and hold no tracked file."""
         assert self._open is not None
-        unwanted = {folder for folder in folders if self._open.ignored.match_entry(folder, True)}
+        ignored = self._open.committer.ignored
+        unwanted = {folder for folder in folders if ignored.match_entry(folder, True)}
         rest = [folder + b"/" for folder in folders if folder not in unwanted]
         if rest:
             if self._reader is None:

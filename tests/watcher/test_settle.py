@@ -32,6 +32,24 @@ def test_settled_paths_do_not_wait_for_a_busy_one():
     assert due(s, 5) == {A}
 
 
+def test_what_comes_to_rest_together_goes_together():
+    s = Settling(2, 60)
+    for number in range(5):
+        s.mark(b"%d" % number, Kind.CLOSED, number / 10)
+    s.mark(B, Kind.CLOSED, 3)
+    assert due(s, 2) == set()
+    assert s.deadline(2) == 2.4
+    assert len(due(s, 2.4)) == 5
+
+
+def test_going_together_has_an_end():
+    s = Settling(2, 60)
+    for number in range(9):
+        s.mark(b"%d" % number, Kind.CLOSED, number * 0.4)
+    assert s.deadline(3.2) == 4
+    assert len(due(s, 4)) == 6
+
+
 def test_what_never_rests_is_due_at_max_wait():
     s = Settling(2, 60)
     for tick in range(600):
