@@ -22,6 +22,7 @@ from autosync.common.version import version
 
 from . import notes
 from .announcement import Kind
+from .commands import commands
 from .conflict import Conflict
 from .failures import Backoff
 from .failures import Kind as Failing
@@ -30,7 +31,7 @@ from .notes import NoteWatch
 from .notices import Notices
 from .report import report
 from .state import Move
-from .transports.base import Transport
+from .transports.base import Attendant, Resting, Transport
 from .transports.build import build
 from .wakeups import wakeups
 from .worker import Worker
@@ -94,6 +95,9 @@ class Service:
     def _woken(self) -> None:
         for worker in self._workers.values():
             soon(worker.retry)
+        for transport in self._hub.transports:
+            if isinstance(transport, Resting):
+                transport.retry()
 
     # configuration -----------------------------------------------------------------------------------
 
@@ -116,6 +120,7 @@ class Service:
         if transports is not None:
             self._start_transports(transports)
         self._notices = self._new_notices()
+        self._offer_commands()
         _log.info("configuration read again: %d repositories", len(repos))
 
     def _watch_patterns(self) -> None:
@@ -170,9 +175,17 @@ class Service:
         self._hub.set_transports(transports)
         self._hub.set_workers(self._workers.values())
         self._notices = self._new_notices()
+        self._offer_commands()
         for transport in transports:
             task = self._group.create_task(self._carry(transport), name=transport.name)
             self._tasks[transport.name] = task
+
+    def _offer_commands(self) -> None:
+        """Let persons ask for what the control socket offers, over transports that carry such questions."""
+        offered = commands(self._instance, self._config.name, lambda: list(self._workers.values()))
+        for transport in self._hub.transports:
+            if isinstance(transport, Attendant):
+                transport.offer(offered, self._config.notify.xmpp)
 
     async def _carry(self, transport: Transport) -> None:
         pauses = Backoff(random.random)

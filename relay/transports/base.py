@@ -111,3 +111,11 @@ class Messenger(Protocol):
     def tell(self, persons: Sequence[str], text: str) -> None:
         """Send a readable message to each address. Never waits and never fails; while offline, the newest few are
         kept and sent when the transport is back."""
+
+
+@runtime_checkable
+class Resting(Protocol):
+    """A transport that pauses between its attempts to connect."""
+
+    def retry(self) -> None:
+        """The network may be back: end a pause."""
