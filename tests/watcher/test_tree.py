@@ -111,6 +111,17 @@ def test_a_folder_that_is_renamed_before_its_watch(driven, tmp_path):
     assert d.folders() == real_folders(tmp_path)
 
 
+def test_a_folder_that_leaves_and_returns_while_it_is_read(driven, tmp_path):
+    d = driven()
+    (tmp_path / "a" / "b" / "c" / "d").mkdir(parents=True)
+    d.tree.handle(list(d.inotify.read()))
+    d.tree.step(1)  # `a` is read, `a/b` waits for it
+    (tmp_path / "a").rename(tmp_path / "z")
+    (tmp_path / "z").rename(tmp_path / "a")
+    d.catch_up()
+    assert d.folders() == real_folders(tmp_path)
+
+
 def test_folders_that_change_places(driven, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name / "sub").mkdir(parents=True)
