@@ -5,6 +5,7 @@ Pure functions of a list of changes.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,9 +48,8 @@ def summary(changes: Sequence[Change]) -> str:
 def compose(template: str, changes: Sequence[Change], machine: str, user: str, context: str = "") -> str:
     """The whole message. ``template`` may use `{summary}`, `{machine}`, `{user}` and `{count}`."""
     values = {"summary": summary(changes), "machine": machine, "user": user, "count": str(len(changes))}
-    head = template
-    for name, value in values.items():
-        head = head.replace("{" + name + "}", value)
+    # in one go: a file may be called `{machine}`
+    head = re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), template)
     listed = [f"{_ACTIONS.get(c.status, 'changed')} {_place(c)}" for c in changes[:LISTED]]
     if len(changes) > LISTED:
         listed.append(f"and {len(changes) - LISTED} more")

@@ -241,6 +241,8 @@ class Worker:
                 next_poll = time.monotonic() + max(POLL, POLL_SHARE * (time.monotonic() - now))
             await self._commit(watch, polling)
             self._show(watch)
+            if self._head_moved and not len(self._settling):
+                await self._look_for_tracked_folders()
             if not self._wake.is_set():
                 soonest = min(self._attempts.next_try(), self._attempts.refused_again, next_scan)
                 await self._rest((min(soonest, next_poll) if polling else soonest) - time.monotonic())
@@ -263,8 +265,6 @@ class Worker:
                 self._use(self._open.repository)
             except Problem as problem:
                 _log.warning("%s; the settings stay as they were", problem)
-        if self._head_moved and not len(self._settling):
-            await self._look_for_tracked_folders()
         if not self._rules_changed:
             return False
         folders, self._rules_changed = self._rules_changed, set()
@@ -290,6 +290,7 @@ class Worker:
         tracked = await self._open.committer.tracked_but_ignored()
         if scan.folders_of(tracked) - self._kept_folders:
             self._rules_changed.add(b"")
+            self._wake.set()
 
     async def _scan(self) -> None:
         """Ask git for every difference and mark those that are not marked yet."""
