@@ -66,10 +66,12 @@ autosync_relay_runs() {
 		[ "${autosync_line#autosync-relay}" != "$autosync_line" ]
 }
 
-# Become the relay, keeping nothing of git's: not its variables, its descriptors, its folder or its session.
+# Become the relay, keeping nothing of git's: not its variables, its descriptors, its folder or its session. A git that
+# was told where its parts are also put that folder before PATH, and is no whole git without being told.
 autosync_become_relay() {
 	autosync_repository=${PWD%/.git}
 	cd / || exit
+	[ -z "$GIT_EXEC_PATH" ] || PATH=${PATH#"$GIT_EXEC_PATH":}
 	set -f
 	IFS='
 '

@@ -74,6 +74,7 @@ def sshd(tmp_path) -> Iterator[str]:
     (folder / "config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nUsePAM no\nStrictModes no\n"
         f"AuthorizedKeysFile {folder}/authorized\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n"
+        f"SetEnv PATH={os.environ['PATH']}\n"
     )
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
@@ -100,7 +101,7 @@ def _user() -> str:
     return pwd.getpwuid(os.geteuid()).pw_name
 
 
-def test_over_ssh(pair, sshd):
+def test_over_ssh(pair, any_git, sshd):
     pair.commit()
     url = f"{_user()}@127.0.0.1:{pair.central}"
     push_and_see(pair, put_in(pair), url, GIT_SSH_COMMAND=sshd)
@@ -201,7 +202,7 @@ def http_server(root: Path) -> Iterator[str]:
             thread.join()
 
 
-def test_over_http(pair):
+def test_over_http(pair, any_git):
     note = put_in(pair)
     pair.commit()
     with http_server(pair.central.parent) as url:

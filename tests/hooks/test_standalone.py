@@ -82,6 +82,7 @@ def test_a_commit_starts_the_relay_with_nothing_of_gits(pair, any_git, relay, mo
     assert [name for name in run["env"] if name.startswith("GIT_")] == []
     assert run["env"]["PERSON"] == "kept\n as it is "
     assert run["env"]["HOME"] == os.environ["HOME"]
+    assert run["env"]["PATH"] == os.environ["PATH"]
     assert {run["fds"][fd] for fd in "012"} == {"/dev/null"}
     assert all(int(fd) <= 2 or int(fd) > 9 or target.startswith("/proc/") for fd, target in run["fds"].items())
 

@@ -354,9 +354,7 @@ def test_templates_and_clones_carry_hooks_that_do_nothing(pair, any_git, tmp_pat
 # git's own configured hooks --------------------------------------------------------------------------------
 
 
-def test_configured_hooks_leave_the_hooks_folder_alone(pair, any_git, log, script):
-    if layout.version(pair.repository()) < (2, 54):
-        pytest.skip("needs git 2.54")
+def test_configured_hooks_leave_the_hooks_folder_alone(pair, new_git, log, script):
     script(pair.clone / ".git/hooks/post-commit", SAYING)
     git(pair.clone, "config", "hook.mine.event", "post-commit")
     git(pair.clone, "config", "hook.mine.command", 'echo mine >>"$LOG"')
