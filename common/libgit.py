@@ -12,7 +12,11 @@ from typing import Any
 import pygit2
 
 from .git import Git
+from .rawdiff import Row, compare
 from .reader import GitReader, Head, Unreadable, Upstream, tracking_ref
+
+# git knows it without its being in the object database
+_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
 def cannot_open() -> tuple[type[Exception], ...]:
@@ -138,13 +142,21 @@ class LibgitReader:
                     others.append(path)
         return found | self._git.ignored(others)
 
-    def touched(self, before: str, after: str) -> list[str]:
+    def compare(self, before: str, after: str) -> list[Row]:
         with _translated():
             try:
-                difference = self._repo.diff(before, after)
-                return [os.fsdecode(d.old_file.raw_path) for d in difference.deltas if d.status_char() != "A"]
+                trees = [self._tree_of(name) for name in (before, after)]
+                # libgit2's own comparison goes through every folder, changed or not
+                return compare(self._tree, *trees)
             except (KeyError, ValueError) as error:
                 raise Unreadable(str(error)) from error
+
+    def _tree_of(self, name: str) -> str:
+        return name if name == _EMPTY_TREE else str(self._repo[name].peel(pygit2.Tree).id)
+
+    def _tree(self, oid: str) -> bytes:
+        data: bytes = b"" if oid == _EMPTY_TREE else self._repo.read(oid)[1]
+        return data
 
     def last_reflog(self, ref: str, count: int) -> list[tuple[str, str, str]]:
         with _translated():

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .git import Git, GitError, split
+from .rawdiff import Row, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ class Reader(Protocol):
         """Those of the paths (relative to the work tree, folders with a trailing slash) that ignore
         rules match, tracked or not."""
 
-    def touched(self, before: str, after: str) -> list[str]:
-        """The files of the commit ``before`` that ``after`` has otherwise, or not at all."""
+    def compare(self, before: str, after: str) -> list[Row]:
+        """How two commits or trees differ, in git's order and without renames."""
 
     def last_reflog(self, ref: str, count: int) -> list[tuple[str, str, str]]:
         """The newest entries of a ref's log: (old, new, message), newest first."""
@@ -183,9 +184,9 @@ class GitReader:
         _, out = self._ask("check-ignore", "-z", "--stdin", "--no-index", input=data, fine=(0, 1))
         return set(split(out))
 
-    def touched(self, before: str, after: str) -> list[str]:
-        _, out = self._ask("diff-tree", "-r", "-z", "--no-renames", "--name-only", "--diff-filter=MDT", before, after)
-        return split(out)
+    def compare(self, before: str, after: str) -> list[Row]:
+        _, out = self._ask("diff-tree", "-r", "--raw", "-z", "--no-renames", before, after, "--")
+        return parse(out)
 
     def last_reflog(self, ref: str, count: int) -> list[tuple[str, str, str]]:
         code, out = self._ask("log", "-g", "-z", f"-n{count + 1}", "--format=%H%x00%gs", ref, "--", fine=(0, 128))

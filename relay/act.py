@@ -77,11 +77,12 @@ class Actor:
         before = reader.resolve(upstream.tracking)
         wanted = f"+{upstream.ref}:{upstream.tracking}"
         specs = reader.fetch_refspecs(upstream.remote)
-        # FETCH_HEAD is the person's; tags follow as they have configured
+        # FETCH_HEAD is the person's; tags follow as they have configured; `tidy` comes later
         args = (
             "fetch",
             "--no-write-fetch-head",
             "--no-recurse-submodules",
+            "--no-auto-maintenance",
             "--progress",
             "--",
             upstream.remote,
@@ -106,11 +107,12 @@ class Actor:
         tracking = f"refs/remotes/{invitation.machine}/{invitation.ref.removeprefix('refs/heads/')}"
         reader = self.repository.reader()
         git = self._network(reader, invitation.machine, _SSH_NEARBY)
-        args = ("fetch", "--no-write-fetch-head", "--no-recurse-submodules", "--no-tags", "--progress", "--")
+        args = ("fetch", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--no-tags")
         wanted = f"+{invitation.ref}:{tracking}"
         started = time.monotonic()
         try:
-            await git.call(*args, invitation.machine, wanted, limit=NETWORK_LIMIT, progress=self.progress)
+            arguments = (*args, "--progress", "--", invitation.machine, wanted)
+            await git.call(*arguments, limit=NETWORK_LIMIT, progress=self.progress)
         except GitError as error:
             raise Failed(classify(error, invitation.machine, str(self.repository.path))) from error
         if not self.repository.reader().has_commit(invitation.commit):
@@ -176,6 +178,13 @@ class Actor:
         await self._move(action.branch, action.before, action.after)
         self._done("merge", action.branch, action.before, action.after, started, "fast-forward")
 
+    async def tidy(self) -> None:
+        """Let git pack what has piled up, as it would itself after a commit or fetch by hand."""
+        try:
+            await self.repository.git.call("maintenance", "run", "--auto", "--quiet", limit=NETWORK_LIMIT)
+        except GitError as error:
+            _log.info("%s: %s", self.repository.path, error)
+
     async def recover(self) -> None:
         """Finish with a move that was killed. Raises Failed."""
         lock = self._lock()
@@ -221,7 +230,7 @@ class Actor:
         assert self.repository.work_tree is not None
         guard = Guard(self.repository.work_tree)
         try:
-            await asyncio.to_thread(lambda: guard.hold(self.repository.reader().touched(before, after)))
+            await asyncio.to_thread(lambda: guard.hold(self._touched(before, after)))
             if guard.written:
                 what = f"{', '.join(guard.written[:3])} is open for writing, and a new version came in"
                 raise Failed(Failure(Kind.IN_THE_WAY, what, "goes on by itself when the file is closed"))
@@ -231,6 +240,11 @@ class Actor:
                 await self._keep_strays(guard)
         finally:
             guard.close()
+
+    def _touched(self, before: str, after: str) -> list[str]:
+        """The files of ``before`` that ``after`` has otherwise, or not at all."""
+        rows = self.repository.reader().compare(before, after)
+        return [os.fsdecode(row.path) for row in rows if row.status != b"A"]
 
     async def _keep_strays(self, guard: Guard) -> None:
         """Put what was written while git replaced the file beside the new one, as a file that is not committed yet."""

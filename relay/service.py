@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -226,8 +227,15 @@ class Service:
             _log.warning("%s: hooks' notes are not noticed at once (%s)", path, error.strerror)
             return
         self._watched.add(path)
+        with contextlib.suppress(OSError):
+            # HEAD's log is written as a commit is made: a moment before its hook has run, and where none does
+            self._watch.add(worker.repository.git_dir / "logs", path, partial(self._logged, worker))
         # what was noted before the watch gave no event
         worker.hint()
+
+    def _logged(self, worker: Worker, name: str) -> None:
+        if name == "HEAD":
+            worker.hint()
 
     def _noted(self, worker: Worker, folder: Path, name: str) -> None:
         if not name:

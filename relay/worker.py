@@ -53,6 +53,8 @@ _log = logging.getLogger(__name__)
 _MOST_STEPS = 50
 #: Seconds that `sync` waits at most, and the seconds until a next try for which it waits on.
 _SYNC_LIMIT, _SOON = 3600.0, 3.0
+#: Seconds between two looks whether git's objects are to be packed.
+_TIDY_EVERY = 900.0
 _ENDED_BY_FETCH = (Kind.OFFLINE, Kind.AUTH, Kind.MISSING, Kind.UNSAFE)
 
 
@@ -104,6 +106,8 @@ class Worker:
         self._offered: str | None = None
         self._borrowed: str | None = None
         self._told: str | None = None
+        self._tidy_from = 0.0
+        self._untidy = False
 
     # hints -------------------------------------------------------------------------------------------
 
@@ -367,6 +371,7 @@ class Worker:
 
     def _succeeded(self, action: Action) -> None:
         self._schedule.succeeded(action)
+        self._untidy = self._untidy or isinstance(action, (Fetch, Push, Merge))
         over = self.failure is not None and (
             isinstance(action, Push)
             or (isinstance(action, Fetch) and self.failure.kind in _ENDED_BY_FETCH)
@@ -386,6 +391,9 @@ class Worker:
 
     async def _rest(self, decided: Plan) -> None:
         assert self._memory is not None
+        if self._untidy and self._clock() >= self._tidy_from and self.repository is not None:
+            self._untidy, self._tidy_from = False, self._clock() + _TIDY_EVERY
+            await Actor(self.repository, self._log, self._progressed).tidy()
         if self._unsaved:
             # late: whoever waits for the work does not wait for the disk
             self._unsaved = False

@@ -21,6 +21,7 @@ from pathlib import Path
 from autosync.common.config import Settings
 from autosync.common.errors import Problem
 from autosync.common.operations import Operation
+from autosync.common.rawdiff import Row, parse
 from autosync.common.reader import Reader
 from autosync.common.repository import Repository
 
@@ -74,7 +75,7 @@ class Committer:
         self.ignored = Patterns(self._own_patterns)
         self._secrets = Patterns(quarantine.SECRET_NAMES if settings.quarantine is None else settings.quarantine)
         self._clean: Mark | None = None
-        self._staged_since: tuple[frozenset[rawdiff.Row], float] | None = None
+        self._staged_since: tuple[frozenset[Row], float] | None = None
         self._tracked_ignored: set[bytes] | None = None
         self._tracked_ignored_at: tuple[int, int, int] | None = None
         self._empty_tree: str | None = None
@@ -156,18 +157,18 @@ class Committer:
             self._empty_tree = made.text
         return self._empty_tree
 
-    async def staged_by_hand(self, mark: Mark) -> list[rawdiff.Row]:
+    async def staged_by_hand(self, mark: Mark) -> list[Row]:
         """How the index differs from HEAD."""
         if mark == self._clean:
             return []
         base = await self.base(mark.commit)
-        staged = rawdiff.parse((await self.repository.git.call("diff-index", "--cached", *_DIFF, base, "--")).stdout)
+        staged = parse((await self.repository.git.call("diff-index", "--cached", *_DIFF, base, "--")).stdout)
         if not staged:
             self._clean = mark
             self._staged_since = None
         return staged
 
-    def staged_hold(self, staged: Collection[rawdiff.Row]) -> Hold | None:
+    def staged_hold(self, staged: Collection[Row]) -> Hold | None:
         """Whether to wait for the person who staged something."""
         unmerged = [row.path for row in staged if row.status == b"U"]
         if unmerged:
@@ -179,11 +180,11 @@ class Committer:
         count = "1 change is" if len(staged) == 1 else f"{len(staged)} changes are"
         return Hold("staged", f"{count} staged by hand", "git commit, or git restore --staged .", again_in=left)
 
-    def forgotten(self, staged: Collection[rawdiff.Row]) -> bool:
+    def forgotten(self, staged: Collection[Row]) -> bool:
         """Whether what is staged has been so for so long that it is committed as it is on the disk."""
         return self._staged_age(staged) >= _FORGOTTEN * max(self.settings.staged_hold, _LEAST_STAGED_HOLD)
 
-    def _staged_age(self, staged: Collection[rawdiff.Row]) -> float:
+    def _staged_age(self, staged: Collection[Row]) -> float:
         """Seconds since just this was staged. (The index itself changes with every `git status`.)"""
         now, rows = time.monotonic(), frozenset(staged)
         if self._staged_since is None or self._staged_since[0] != rows:
@@ -265,7 +266,7 @@ class _Attempt:
         )
         return outcome
 
-    def _beside(self, staged: Collection[rawdiff.Row], paths: list[bytes], outcome: Outcome) -> list[bytes]:
+    def _beside(self, staged: Collection[Row], paths: list[bytes], outcome: Outcome) -> list[bytes]:
         """The paths to commit while others are staged by hand: those others wait for the person."""
         by_hand = {row.path for row in staged}
         if self._of.forgotten(staged):
@@ -305,7 +306,7 @@ class _Attempt:
         if self._of.confirmed or not vanished or (vanished < settings.brake_count and not root_empty):
             return None
         found = await self._git.call("diff-index", "--cached", *_DIFF, base, "--", env=self._env)
-        gone = rawdiff.lost(rawdiff.parse(found.stdout))
+        gone = rawdiff.lost(parse(found.stdout))
         tracked = (await self._git.call("ls-tree", "-r", "-z", "--name-only", base)).stdout.count(b"\0")
         if not brake.brakes(gone, tracked, root_empty, brake.Limits(settings.brake_share, settings.brake_count)):
             return None
@@ -316,13 +317,10 @@ class _Attempt:
             f"autosync resume --confirm-deletions {self._repository.path}",
         )
 
-    async def _tree(self, base: str) -> tuple[str, list[rawdiff.Row]]:
+    async def _tree(self, base: str) -> tuple[str, list[Row]]:
         """The tree that the private index makes, and how it differs from ``base``."""
         tree = (await self._git.call("write-tree", env=self._env, pass_fds=self._fds)).text
-        # diff-tree reads the whole index, for attributes that do not matter here
-        env = {"GIT_INDEX_FILE": os.fspath(self._private.with_name("no-index"))}
-        found = await self._git.call("diff-tree", "-r", *_DIFF, base, tree, "--", env=env)
-        return tree, rawdiff.parse(found.stdout)
+        return tree, self._repository.reader().compare(base, tree)
 
     async def _message(self, hooks: PersonHooks, changes: list[Change]) -> str:
         identity, settings = self._of.identity, self._of.settings
@@ -348,7 +346,7 @@ class _Attempt:
                 f"mend what it names, then: autosync sync {self._repository.path}",
             ) from rejected
 
-    async def _second_index(self, rows: list[rawdiff.Row]) -> Path:
+    async def _second_index(self, rows: list[Row]) -> Path:
         """The person's index with the committed paths brought up to date, and their other staging as it is."""
         second = journal.second_index(self._repository)
         staging.private_index(self._repository.git_dir / "index", second)

@@ -1,31 +1,10 @@
-"""git's raw diff format (`--raw -z --no-renames`, git-diff-tree(1)) as rows."""
+"""What the differences between two trees mean to a person, and to an index."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from autosync.common.rawdiff import Row
 
 from .message import Change
-
-
-class Row(NamedTuple):
-    """One difference: git's status letter, path, and mode and object on both sides (as git writes them)."""
-
-    status: bytes
-    path: bytes
-    old_mode: bytes
-    new_mode: bytes
-    old: bytes
-    new: bytes
-
-
-def parse(data: bytes) -> list[Row]:
-    """The rows of a raw diff."""
-    fields = data.split(b"\0")[:-1]
-    rows = []
-    for meta, path in zip(fields[::2], fields[1::2], strict=True):
-        old_mode, new_mode, old, new, status = meta[1:].split(b" ")
-        rows.append(Row(status[:1], path, old_mode, new_mode, old, new))
-    return rows
 
 
 def changes(rows: list[Row]) -> list[Change]:

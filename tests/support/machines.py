@@ -164,7 +164,7 @@ class Machine:
         return self.git("rev-parse", "HEAD")
 
     def clean(self) -> bool:
-        return self.git("status", "--porcelain") == ""
+        return self.git("--no-optional-locks", "status", "--porcelain") == ""
 
 
 class Fleet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from autosync.common.rawdiff import parse
 from autosync.watcher import rawdiff
 from autosync.watcher.message import LISTED, Change, compose, escaped, summary
 
@@ -59,18 +60,18 @@ RAW = (
 
 
 def test_raw_differences_are_read_and_moves_are_seen():
-    rows = rawdiff.parse(RAW)
+    rows = parse(RAW)
     assert rawdiff.changes(rows) == [
         Change("R", b"new", b"old"),
         Change("M", b"script"),
         Change("D", b"gone\nfor good"),
     ]
     assert rawdiff.lost(rows) == 1
-    assert rawdiff.parse(b"") == []
+    assert parse(b"") == []
 
 
 def test_an_index_is_brought_to_the_new_side():
-    assert rawdiff.index_info(rawdiff.parse(RAW)).split(b"\0")[:-1] == [
+    assert rawdiff.index_info(parse(RAW)).split(b"\0")[:-1] == [
         b"100644 aaaaaaa\tnew",
         b"0 0000000\told",
         b"100755 bbbbbbb\tscript",
