@@ -127,6 +127,16 @@ processes_in() {
     printf '%s\n' "$1/" | grep -lsF -f - /proc/[0-9]*/cmdline | tr -dc '0-9\n' | tr '\n' ' ' || true
 }
 
+named() {
+    # the processes $1 as a person knows them
+    separator=
+    for pid in $1; do
+        name=$(tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | sed -n 's|.*/bin/\(autosync[a-z-]*\)$|\1|p' | head -n 1)
+        printf '%s%s (process %s)' "$separator" "${name:-autosync}" "$pid"
+        separator=', '
+    done
+}
+
 sweep() {
     # what interrupted runs left, and old versions, unless somebody still runs from there
     current=$(readlink "$data/current" 2>/dev/null || true)
@@ -245,7 +255,7 @@ install() {
     sweep
     old=$(processes_in "$data/versions")
     if [ -n "$old" ] && ! user_systemd; then
-        say "What runs goes on with the version from before; start it anew to use this one: process $old"
+        say "What runs goes on with the version from before; start it anew to use this one: $(named "$old")"
     fi
     path_hint
     say "autosync is installed. Begin with:  autosync init PATH --remote URL   or see it work:  autosync demo"
@@ -285,7 +295,7 @@ uninstall() {
     done
     ! user_systemd || systemctl --user daemon-reload
     left=$(processes_in "$data/versions")
-    [ -z "$left" ] || fail "autosync still runs, as process $left" "stop it, and run this again: kill $left"
+    [ -z "$left" ] || fail "autosync still runs: $(named "$left")" "stop it, and run this again: kill $left"
     [ "$purge" = no ] || [ "$installed" = no ] || remove_hooks
     for name in $commands; do
         ! is_ours "$bin/$name" || rm -f "$bin/$name"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sys
 import time
 import traceback
@@ -62,7 +63,7 @@ def exit_code(program: str, body: Callable[[], int | None], report_folder: Calla
     try:
         return body() or EXIT_OK
     except Problem as problem:
-        print(f"{program}: {problem}", file=sys.stderr)
+        print(_laid_out(program, problem), file=sys.stderr)
         return EXIT_PROBLEM
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -73,6 +74,22 @@ def exit_code(program: str, body: Callable[[], int | None], report_folder: Calla
         return EXIT_OK
     except Exception as error:  # noqa: BLE001 - the one place where bugs end
         return _bug(program, error, report_folder)
+
+
+def _laid_out(program: str, problem: Problem) -> str:
+    """One line where a program reads it; on a terminal the remedy below, and lines that break between words."""
+    if not sys.stderr.isatty() or not problem.remedy:
+        return f"{program}: {problem}"
+    import textwrap
+
+    width = shutil.get_terminal_size().columns
+    wrapper = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False, replace_whitespace=False)
+    lines = []
+    for text, first in ((f"{program}: {problem.what}", ""), (problem.remedy, "  ")):
+        for line in text.split("\n"):
+            wrapper.initial_indent, wrapper.subsequent_indent = first, first + "  "
+            lines += wrapper.wrap(line) or [""]
+    return "\n".join(lines)
 
 
 def _bug(program: str, error: Exception, report_folder: Callable[[], Path]) -> int:

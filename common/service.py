@@ -39,7 +39,10 @@ def set_up_logging(verbose: bool = False) -> None:
 
 @contextlib.contextmanager
 def only_one(instance: Instance, service: str) -> Iterator[None]:
-    """Hold the lock that makes this the only ``service`` of the instance. Raises Problem."""
+    """Hold the lock that makes this the only ``service`` of the instance. Raises Problem.
+
+    A Problem that comes from within says that the service does not run for it.
+    """
     try:
         descriptor = locks.acquire(instance.lock(service))
     except locks.Held as held:
@@ -50,6 +53,8 @@ def only_one(instance: Instance, service: str) -> Iterator[None]:
         ) from None
     try:
         yield
+    except Problem as problem:
+        raise Problem(f"the {service} does not run: {problem.what}", problem.remedy) from problem
     finally:
         locks.release(descriptor)
 

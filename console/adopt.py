@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from autosync.common.errors import Problem
 from autosync.common.git import NETWORK_LIMIT, Git, GitError, split
@@ -18,6 +20,8 @@ from autosync.common.repository import Repository
 BRANCH = "main"
 #: The remote's name, as `git clone` has it.
 REMOTE = "origin"
+#: Folders of a first commit that are named.
+_FOLDERS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,41 +32,65 @@ class Adopted:
     done: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What would be done at ``path``: `adopt` the ``repository`` there, `clone` the remote, or `make` one.
+
+    ``heads`` are the remote's branches, where it was asked for them.
+    """
+
+    path: Path
+    remote: str | None
+    kind: Literal["adopt", "clone", "make"]
+    repository: Repository | None = None
+    heads: tuple[str, ...] = ()
+
+
 def adopt(path: Path, remote: str | None, progress: Callable[[str], None]) -> Adopted:
     """Have a repository at ``path`` (absolute) with ``remote`` for its upstream, if given.
 
     Clones where there is nothing yet and the remote has commits, makes one where there is none, and leaves an
     existing one as it is but for the remote. Raises Problem; nothing that was there before is ever changed then.
     """
+    return carry_out(examine(path, remote), progress)
+
+
+def examine(path: Path, remote: str | None) -> Intent:
+    """What `adopt` is to do; changes nothing. Raises Problem."""
     if remote is not None:
         remote = _absolute_remote(remote)
     if _is_repository(path):
-        repository = Repository.open(path)
+        return Intent(path, remote, "adopt", Repository.open(path))
+    if _is_empty(path):
+        heads = _heads(_existing(path), remote) if remote is not None else []
+        return Intent(path, remote, "clone" if heads else "make", heads=tuple(heads))
+    _refuse_inside_another(path)
+    if remote is not None and _heads(path.parent, remote):
+        raise Problem(
+            f"{path} has files and {remote} has commits: joined, they would be two unrelated histories",
+            f"move {path} aside, run this again, and move what you want to keep into the clone",
+        )
+    return Intent(path, remote, "make")
+
+
+def carry_out(intent: Intent, progress: Callable[[str], None]) -> Adopted:
+    """Do what was examined. Raises Problem."""
+    if intent.kind == "clone":
+        return _clone(intent, progress)
+    if intent.repository is not None:
+        repository = intent.repository
         done = [f"adopted the {'bare ' if repository.bare else ''}repository"]
-    elif _is_empty(path):
-        return _begin(path, remote, progress)
     else:
-        _refuse_inside_another(path)
-        if remote is not None and _heads(path.parent, remote):
-            raise Problem(
-                f"{path} has files and {remote} has commits: joined, they would be two unrelated histories",
-                f"move {path} aside, run this again, and move what you want to keep into the clone",
-            )
-        repository, done = _make(path), [f"made a repository, on the branch {BRANCH}"]
-    if remote is not None:
-        done += _set_upstream(repository, remote)
-        done += _begin_history(repository, remote)
+        repository, done = _make(intent.path), [f"made a repository, on the branch {BRANCH}"]
+    if intent.remote is not None:
+        done += _set_upstream(repository, intent.remote)
+        done += _begin_history(repository, intent.remote)
     return Adopted(repository, tuple(done))
 
 
-def _begin(path: Path, remote: str | None, progress: Callable[[str], None]) -> Adopted:
-    heads = _heads(_existing(path), remote) if remote is not None else []
-    if remote is None or not heads:
-        repository, done = _make(path), [f"made a repository, on the branch {BRANCH}"]
-        if remote is not None:
-            done += _set_upstream(repository, remote)
-            done += _begin_history(repository, remote)
-        return Adopted(repository, tuple(done))
+def _clone(intent: Intent, progress: Callable[[str], None]) -> Adopted:
+    remote, path, heads = intent.remote, intent.path, intent.heads
+    assert remote is not None
     git = Git(_existing(path))
     try:
         asyncio.run(git.call("clone", "--progress", "--", remote, str(path), limit=NETWORK_LIMIT, progress=progress))
@@ -206,11 +234,22 @@ class Load:
     folders: tuple[tuple[str, int], ...]
 
 
-def first_load(repository: Repository) -> Load:
-    """What is not committed yet. A bare repository has nothing to commit."""
-    if repository.work_tree is None:
+def first_load(intent: Intent) -> Load:
+    """What is not committed yet. A bare repository and a clone have nothing to commit."""
+    repository = intent.repository
+    if repository is not None:
+        return Load(0, 0, ()) if repository.bare else _load(repository.git, intent.path)
+    if intent.kind == "clone" or not intent.path.exists():
         return Load(0, 0, ())
-    git = repository.git
+    # git's own ignore rules count the files, without a repository in the person's folder for it
+    with tempfile.TemporaryDirectory(prefix="autosync-") as folder:
+        aside = Git(Path(folder))
+        aside.run("init", "--quiet", "--template=")
+        aside.run("config", "core.worktree", str(intent.path.resolve()))
+        return _load(Git(intent.path, Path(folder, ".git")), intent.path)
+
+
+def _load(git: Git, top: Path) -> Load:
     paths = split(git.run("ls-files", "-z", "--others", "--modified", "--exclude-standard", "--deduplicate").stdout)
     folders: Counter[str] = Counter()
     total = 0
@@ -218,7 +257,7 @@ def first_load(repository: Repository) -> Load:
         head, slash, _ = name.partition("/")
         folders[head + "/" if slash else "."] += 1
         try:
-            total += (repository.work_tree / name).lstat().st_size
+            total += (top / name).lstat().st_size
         except OSError:
             continue  # gone since
-    return Load(len(paths), total, tuple(folders.most_common(5)))
+    return Load(len(paths), total, tuple(folders.most_common(_FOLDERS)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,12 @@ def choose(instance: Instance, repos: Sequence[Repo], paths: Sequence[Path]) -> 
         return list(repos)
     chosen = {id(repo): repo for repo in (_containing(instance, repos, path) for path in paths)}
     return list(chosen.values())
+
+
+def several(chosen: Sequence[Repo], command: str) -> Problem:
+    """That one of several repositories has to be named for ``command``, with the commands to choose from."""
+    shown = [f"autosync {command} {shlex.quote(str(repo.path))}" for repo in chosen]
+    return Problem(f"{len(chosen)} repositories are configured: say which", "\n".join(shown))
 
 
 def _containing(instance: Instance, repos: Sequence[Repo], path: Path) -> Repo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import click
 
 from autosync.common import cli
-from autosync.common.errors import Problem, exit_code
+from autosync.common.errors import EXIT_INTERRUPTED, Problem, exit_code
 from autosync.common.git import GitError
 from autosync.common.instance import Instance
 from autosync.common.reader import Unreadable
+
+from . import wording
 
 
 def subcommand(body: Callable[..., int | None]) -> Callable[..., None]:
@@ -28,11 +31,28 @@ def subcommand(body: Callable[..., int | None]) -> Callable[..., None]:
         def run() -> int | None:
             try:
                 return body(Instance.of(chosen), **options)
+            except click.Abort:
+                return EXIT_INTERRUPTED
+            except click.ClickException as error:
+                error.show()
+                return error.exit_code
             except (GitError, Unreadable) as error:
                 raise Problem(str(error), "what git says of it is the place to start") from error
+            except Problem as problem:
+                if not sys.stderr.isatty():
+                    raise
+                # for a person, as the person would write it
+                home = Path.home()
+                remedy = problem.remedy and wording.homely(problem.remedy, home)
+                raise Problem(wording.homely(problem.what, home), remedy) from problem
 
-        # as git has it, a name for its subcommand too: `autosync status`
-        context.exit(exit_code(context.command_path, run, lambda: Instance.of(chosen).state))
+        context.exit(exit_code(_typed(context), run, lambda: Instance.of(chosen).state))
 
     # wraps: the options that click noted on the body, and its docstring, which is the help
     return cli.config_option(functools.update_wrapper(click.pass_context(callback), body))
+
+
+def _typed(context: click.Context) -> str:
+    """What the person typed, as git has it with the subcommand's name: `autosync status`, `autosync peers`."""
+    group = context.parent
+    return group.command_path if group is not None and group.invoked_subcommand is None else context.command_path

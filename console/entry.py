@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from autosync.common import atomic, config, locks
@@ -35,25 +37,74 @@ def add(instance: Instance, path: Path) -> bool:
     The file is made from the sample when there is none. It is replaced only by one that is valid, and
     never gets the same repository twice. Raises Problem.
     """
+    with _locked(instance):
+        ensure_file(instance)
+        _, repos = config.load(instance.config)
+        if find(repos, path) is not None:
+            return False
+        _append(
+            instance,
+            entry(path, Path.home()),
+            lambda _, repos: find(repos, path) is not None,
+            f"{path} to {instance.config} as a table at its end",
+        )
+        return True
+
+
+def add_table(instance: Instance, name: str, values: Mapping[str, str]) -> bool:
+    """Have a table like `[reflector]` in the configuration; returns whether it was added: one that is there stays.
+
+    Raises Problem.
+    """
+    with _locked(instance):
+        ensure_file(instance)
+        settings, _ = config.load(instance.config)
+        if getattr(settings, name) is not None:
+            return False
+        lines = [f"\n[{name}]", *(f"{key} = {_quoted(value)}" for key, value in values.items())]
+        _append(
+            instance,
+            "\n".join(lines) + "\n",
+            lambda settings, _: getattr(settings, name) is not None,
+            f"[{name}] to {instance.config}",
+        )
+        return True
+
+
+@contextlib.contextmanager
+def _locked(instance: Instance) -> Iterator[None]:
     try:
         with locks.locked(instance.lock("config"), _LOCK_WAIT):
-            return _add(instance, path)
+            yield
     except locks.Held as held:
         raise Problem(f"another command is changing {instance.config} ({held})", "try again") from None
 
 
-def _add(instance: Instance, path: Path) -> bool:
-    ensure_file(instance)
-    _, repos = config.load(instance.config)
-    if find(repos, path) is not None:
-        return False
+def _append(
+    instance: Instance, addition: str, is_there: Callable[[config.Config, list[Repo]], bool], what: str
+) -> None:
+    """Add text at the end of the file, unless that would not give the old configuration and what is to be there."""
     text = instance.config.read_text(encoding="utf-8")
     if not text.endswith("\n"):
         text += "\n"
-    addition = entry(path, Path.home())
-    _check(instance, text + addition, addition, path)
+    trouble = ""
+    try:
+        # beside the file, as paths in it are relative to where it is
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=instance.config.parent, suffix=".toml") as trial:
+            trial.write(text + addition)
+            trial.flush()
+            added = is_there(*config.load(Path(trial.name)))
+    except OSError as error:
+        raise Problem(f"cannot write into {instance.config.parent} ({error.strerror})", "make it writable") from error
+    except Problem as problem:
+        # the lines that name what is wrong, without the trial's name
+        trouble = "".join(
+            f" ({line.partition('.toml: ')[2]})" for line in problem.what.splitlines() if ".toml: " in line
+        )
+        added = False
+    if not added:
+        raise Problem(f"cannot add {what}{trouble}", f"add this by hand:\n{addition.strip()}")
     _write(instance.config, text + addition)
-    return True
 
 
 def entry(path: Path, home: Path) -> str:
@@ -67,27 +118,12 @@ def entry(path: Path, home: Path) -> str:
         raise Problem(
             f"the name of {shown!a} is not UTF-8, and so cannot stand in a configuration file", "rename the folder"
         ) from None
+    return f"\n[[repository]]\npath = {_quoted(shown)}\n"
+
+
+def _quoted(text: str) -> str:
     # JSON's texts are TOML's too, but for one character that TOML wants escaped
-    return f"\n[[repository]]\npath = {json.dumps(shown, ensure_ascii=False)}\n".replace("\x7f", "\\u007f")
-
-
-def _check(instance: Instance, text: str, addition: str, path: Path) -> None:
-    """Refuse a text that is not the old configuration and the new entry."""
-    try:
-        # beside the file, as paths in it are relative to where it is
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=instance.config.parent, suffix=".toml") as trial:
-            trial.write(text)
-            trial.flush()
-            _, repos = config.load(Path(trial.name))
-    except OSError as error:
-        raise Problem(f"cannot write into {instance.config.parent} ({error.strerror})", "make it writable") from error
-    except Problem:
-        repos = []
-    if find(repos, path) is None:
-        raise Problem(
-            f"cannot add {path} to {instance.config} as a table at its end",
-            f"add this by hand:\n{addition.strip()}",
-        )
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _write(file: Path, text: str) -> None:

@@ -15,8 +15,8 @@ from autosync.common.errors import Problem
 from autosync.common.instance import Instance, default_config
 from autosync.common.repository import Repository
 
-from . import entry, services, wording
-from .adopt import Adopted, Load, adopt, first_load
+from . import announcements, entry, questions, services, wording
+from .adopt import Adopted, Intent, Load, carry_out, examine, first_load
 from .choose import absolute
 from .edge import subcommand
 from .look import look
@@ -28,49 +28,71 @@ _FEW_BYTES = 20_000_000
 
 
 @click.command("init")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--remote", metavar="URL", help="The central repository; a bare repository's path will do.")
+@click.option("--reflector", metavar="URL", help="Announcements over this reflector, if none are configured yet.")
+@click.option("--xmpp", metavar="ACCOUNT", help="Announcements over this XMPP account, if none are configured yet.")
+@click.option("--secret", metavar="FILE", help="The first line of FILE (-: standard input) is the secret for it.")
 @click.option("--yes", is_flag=True, help="Do not ask before a large first commit.")
 @subcommand
-def command(instance: Instance, path: Path, remote: str | None, yes: bool) -> None:
+def command(
+    instance: Instance,
+    path: Path | None,
+    remote: str | None,
+    reflector: str | None,
+    xmpp: str | None,
+    secret: str | None,
+    yes: bool,
+) -> None:
     """Keep the folder PATH in sync from now on.
 
     What is there is adopted: a repository as it is, a folder by making it one. Where there is nothing, the remote is
-    cloned, or a new repository made. Then it gets its entry in the configuration, and its hooks.
+    cloned, or a new repository made. Then it gets its entry in the configuration, and its hooks. On a terminal, what
+    is missing is asked for.
     """
-    where = absolute(path)
     if instance.config.exists():
         config.load(instance.config)  # a mistake in it is told before anything is done
+    where = absolute(path if path is not None else questions.folder())
+    if remote is None:
+        remote = questions.remote(where)
+    wanted = announcements.wanted(reflector, xmpp, secret)
+    intent = examine(where, remote)
+    options = {"--remote": remote, "--reflector": reflector, "--xmpp": xmpp, "--secret": secret}
+    given = [word for option, value in options.items() if value for word in (option, value)]
+    again = shlex.join(["autosync", "init", str(where), *given, "--yes"])
+    _ask_before(instance, intent, again, yes)
     with progress() as show:
-        adopted = adopt(where, remote, show)
-    repository = adopted.repository
-    _ask_before(instance, repository, where, remote, yes)
+        adopted = carry_out(intent, show)
+    told = [announcements.configure(instance, one) for one in wanted]
     added = entry.add(instance, where)
-    problems = _install_hooks(instance, repository)
+    problems = _install_hooks(instance, adopted.repository)
     objections = asyncio.run(services.tell(instance, "reload"))
-    _explain(instance, adopted, added, problems)
+    _explain(instance, adopted, added, told, problems)
     for service, objection in objections.items():
         if objection is not None:
             complain(f"the {service} did not take it: {objection}")
 
 
-def _ask_before(instance: Instance, repository: Repository, path: Path, remote: str | None, yes: bool) -> None:
-    """Show a large first commit and let the person decide."""
-    if yes or not _watched(instance, path):
+def _ask_before(instance: Instance, intent: Intent, again: str, yes: bool) -> None:
+    """Show a large first commit and let the person decide, before anything is done."""
+    if yes or not _watched(instance, intent.path):
         return
-    load = first_load(repository)
+    load = first_load(intent)
     if load.files <= _FEW_FILES and load.size <= _FEW_BYTES:
         return
-    again = shlex.join(["autosync", "init", str(path), *(["--remote", remote] if remote else []), "--yes"])
-    lines = [f"{path}: {_amount(load)} would be committed, and so go to all machines:"]
-    lines += [f"   {wording.plain(name)}  {wording.count(number, 'file')}" for name, number in load.folders]
+    shown = wording.path(intent.path, Path.home() if sys.stderr.isatty() else None)
+    lines = [f"{shown}: {_amount(load)} would be committed, and so go to all machines:"]
+    width = max(len(wording.plain(name)) for name, _ in load.folders)
+    lines += [f"   {wording.plain(name).ljust(width)}  {wording.count(n, 'file')}" for name, n in load.folders]
+    if more := load.files - sum(n for _, n in load.folders):
+        lines.append(f"   and {wording.count(more, 'file')} in other folders")
     lines.append("What is not meant to go there belongs into .gitignore first.")
     if not sys.stdin.isatty():
-        raise Problem("\n".join(lines) + "\nnothing is watched yet", again)
+        raise Problem("\n".join(lines) + "\nnothing was done yet", again)
     for line in lines:
         complain(line)
     if not click.confirm("Go on?", err=True):
-        raise Problem(f"{path} is not watched yet", f"write its .gitignore, then: {again}")
+        raise Problem("nothing was done", f"write {shown}/.gitignore, then: {again}")
 
 
 def _amount(load: Load) -> str:
@@ -94,22 +116,26 @@ def _install_hooks(instance: Instance, repository: Repository) -> list[Problem]:
     return list(install(repository, standalone=False, config=other).problems)
 
 
-def _explain(instance: Instance, adopted: Adopted, added: bool, problems: list[Problem]) -> None:
+def _explain(instance: Instance, adopted: Adopted, added: bool, told: list[str], problems: list[Problem]) -> None:
     home = Path.home()
     repository = adopted.repository
     say(f"{wording.path(repository.path, home)}:")
     for sentence in adopted.done:
-        say(f"  {wording.plain(sentence)}")
+        say(f"  {wording.homely(wording.plain(sentence), home)}")
     say(f"  {'added to' if added else 'was already in'} {wording.path(instance.config, home)}")
+    for sentence in told:
+        say(f"  {wording.homely(sentence, home)}")
     if repository.bare:
         say("  installed its hook: each push to it is announced to the other machines")
     else:
         say("  installed its hooks: commits and pushes by hand are noticed at once")
     for problem in problems + _open_ends(instance, repository):
-        say(f"  ! {problem.what}")
+        say(f"  ! {wording.homely(problem.what, home)}")
         if problem.remedy:
-            say(f"    {problem.remedy}")
+            say(f"    {wording.homely(problem.remedy, home)}")
     say("See how it is with: autosync status")
+    if not repository.bare:
+        say("For the next machine: autosync invite")
 
 
 def _open_ends(instance: Instance, repository: Repository) -> list[Problem]:
@@ -129,8 +155,9 @@ def _open_ends(instance: Instance, repository: Repository) -> list[Problem]:
         if repository.git.run("var", "GIT_AUTHOR_IDENT", check=False).code:
             found.append(
                 Problem(
-                    "git does not know your name, which commits need",
-                    'git config --global user.name "YOUR NAME"; git config --global user.email YOU@EXAMPLE.ORG',
+                    "git does not know your name: automatic commits carry the names of user and machine",
+                    'to have yours there: git config --global user.name "YOUR NAME"; '
+                    "git config --global user.email YOU@EXAMPLE.ORG",
                 )
             )
     answers = asyncio.run(services.statuses(instance))

@@ -16,6 +16,7 @@ from autosync.common.version import version
 # that showing the list imports none of them.
 _COMMANDS = {
     "init": ("init", "Keep a folder in sync from now on: make, clone or adopt a repository."),
+    "invite": ("invite", "Print the line that sets the same up on another machine."),
     "status": ("status", "How each repository and each connection is."),
     "sync": ("sync", "Commit, pull and push now, and wait."),
     "pause": ("pause", "Let repositories alone until they are resumed."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from autosync.common.instance import Instance
 from autosync.common.repository import Repository
 
 from . import services, wording
-from .choose import choose
+from .choose import choose, several
 from .edge import subcommand
 from .terminal import say
 
@@ -58,7 +59,7 @@ def _add(instance: Instance, name: str, url: str, paths: tuple[Path, ...]) -> No
     """Fetch from the machine NAME directly, at URL, for the repository at PATH (needed when there are several)."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise Problem(f"{name!r} cannot be the name of a git remote", "use the machine's name, of letters and digits")
-    for repo in _one(instance, paths):
+    for repo in _one(instance, paths, shlex.join(["peers", "add", name, url])):
         git = Repository.open(repo.path).git
         before = git.run("remote", "get-url", "--", name, check=False)
         if before.code == 0 and before.text != url:
@@ -78,7 +79,7 @@ def _add(instance: Instance, name: str, url: str, paths: tuple[Path, ...]) -> No
 @subcommand
 def _remove(instance: Instance, name: str, paths: tuple[Path, ...]) -> None:
     """Fetch from the machine NAME no longer."""
-    for repo in _one(instance, paths):
+    for repo in _one(instance, paths, shlex.join(["peers", "remove", name])):
         repository = Repository.open(repo.path)
         head = repository.reader().head()
         upstream = repository.reader().upstream(head.branch) if head.branch else None
@@ -89,9 +90,9 @@ def _remove(instance: Instance, name: str, paths: tuple[Path, ...]) -> None:
         say(f"{wording.path(repo.path, Path.home())} no longer fetches from {name}")
 
 
-def _one(instance: Instance, paths: Sequence[Path]) -> list[Repo]:
+def _one(instance: Instance, paths: Sequence[Path], command_line: str) -> list[Repo]:
     _, repos = config.load(instance.config)
     chosen = choose(instance, repos, paths)
     if len(chosen) > 1 and not paths:
-        raise Problem(f"{len(chosen)} repositories are configured", "name the one that URL leads to")
+        raise several(chosen, command_line)
     return chosen

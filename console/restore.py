@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -41,10 +44,13 @@ def command(instance: Instance, file: Path, at: str | None) -> None:
     if at is None:
         _list(git, name, file)
         return
-    commit = _commit_at(git, at)
+    commit = _commit_at(git, at, file)
     if not git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, "--", name).stdout:
         when = git.run("log", "-1", "--no-show-signature", "--format=%ci", commit, "--").text
-        raise Problem(f"{file} did not exist at {at} (the version of {when})", f"its versions: autosync restore {file}")
+        raise Problem(
+            f"{file} did not exist at {at} (the version of {when})",
+            f"its versions: autosync restore {shlex.quote(str(file))}",
+        )
     repository.make_own_folders()
     try:
         with locks.locked(repository.lock, _PATIENCE) as lock:
@@ -55,7 +61,7 @@ def command(instance: Instance, file: Path, at: str | None) -> None:
     say(f"{file} is as it was at {at} (commit {commit[:7]}); the watcher commits it like any change")
 
 
-def _commit_at(git: Git, at: str) -> str:
+def _commit_at(git: Git, at: str, file: Path) -> str:
     named = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{at}^{{commit}}", check=False)
     if named.code == 0:
         return named.text
@@ -64,7 +70,7 @@ def _commit_at(git: Git, at: str) -> str:
         raise Problem(f"{at!r} is neither a time nor a commit", "say for example --at '2 hours ago'")
     found = git.run("rev-list", "-1", f"--before={at}", "HEAD", "--").text
     if not found:
-        raise Problem(f"nothing is that old: {at!r}", "git log shows when the history begins")
+        raise Problem(f"nothing is as old as {at!r} here", f"its versions: autosync restore {shlex.quote(str(file))}")
     return found
 
 
@@ -77,13 +83,52 @@ def _refuse_uncommitted(git: Git, name: str, file: Path) -> None:
         )
 
 
-def _list(git: Git, name: str, file: Path) -> None:
-    fields = "%h%x00%cr%x00%(trailers:key=Autosync-Machine,valueonly,separator=%x2C)%x00%s"
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One commit that changed the file: ``time`` in seconds since the epoch, ``there`` whether it has the file."""
+
+    commit: str
+    time: int
+    machine: str
+    subject: str
+    there: bool
+
+
+def _versions(git: Git, name: str) -> list[Version]:
+    fields = "%h%x00%ct%x00%(trailers:key=Autosync-Machine,valueonly,separator=%x2C)%x00%s"
     pathspec = f":(literal,top){name}"
     args = ("log", f"-{_LISTED}", "-z", "--no-show-signature", f"--format={fields}", "HEAD", "--", pathspec)
-    rows = split(git.run(*args).stdout + b"\0")
-    if len(rows) < 4:
-        raise Problem(f"{file} has no versions", "git has never had it; see: autosync status")
-    for commit, when, machine, subject in zip(rows[0::4], rows[1::4], rows[2::4], rows[3::4], strict=False):
-        say(f"{commit}  {when.ljust(16)}  {machine.strip().ljust(12)}  {wording.plain(subject)}".rstrip())
-    say(f"bring one back with: autosync restore {file} --at COMMIT")
+    cells = split(git.run(*args).stdout + b"\0")
+    rows = list(zip(cells[0::4], cells[1::4], cells[2::4], cells[3::4], strict=False))
+    found = _are_there(git, [f"{commit}:{name}" for commit, *_ in rows])
+    return [
+        Version(commit, int(when), machine.strip(), subject, there)
+        for (commit, when, machine, subject), there in zip(rows, found, strict=True)
+    ]
+
+
+def _are_there(git: Git, names: list[str]) -> list[bool]:
+    """For each `COMMIT:PATH` whether there is such a file or folder; a commit's log names what it deleted, too."""
+    asked = [os.fsencode(name) for name in names]
+    rest = git.run("cat-file", "--batch-check", "-z", input=b"".join(name + b"\0" for name in asked)).stdout
+    found = []
+    for name in asked:
+        missing = name + b" missing\n"  # git repeats the name, with its line breaks
+        found.append(not rest.startswith(missing))
+        rest = rest[len(missing) :] if rest.startswith(missing) else rest.partition(b"\n")[2]
+    return found
+
+
+def _list(git: Git, name: str, file: Path) -> None:
+    versions = _versions(git, name)
+    shown = shlex.quote(str(file))
+    if not versions:
+        raise Problem(f"git has never had {file}", f"to see why: autosync explain {shown}")
+    now = time.time()
+    width = max(len(version.machine) for version in versions)
+    for version in versions:
+        what = wording.plain(version.subject) if version.there else "(deleted)"
+        when = wording.ago(version.time, now)
+        say(f"{version.commit}  {when.ljust(12)}  {version.machine.ljust(width)}  {what}".rstrip())
+    newest = next((version.commit for version in versions if version.there), "COMMIT")
+    say(f"bring one back with: autosync restore {shown} --at {newest}")

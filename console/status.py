@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autosync.common.errors import Problem
 from autosync.common.instance import Instance
 
 from .edge import subcommand
 from .survey import survey
+from .terminal import complain
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -55,16 +57,27 @@ def _picture(data: dict[str, Any], console: Console) -> RenderableType:
 
 
 def _print_changes(instance: Instance, as_json: bool) -> None:
-    shown = None
+    shown: dict[str, Any] | str | None = None
     try:
         while True:
-            data = survey(instance)
-            if data != shown:
-                (_show_json if as_json else _show_table)(data)
-                shown = data
+            found = _survey_or_why_not(instance)
+            if found != shown:
+                shown = found
+                if isinstance(found, str):
+                    complain(found)
+                else:
+                    (_show_json if as_json else _show_table)(found)
             time.sleep(_INTERVAL)
     except KeyboardInterrupt:
         pass  # the way to end it
+
+
+def _survey_or_why_not(instance: Instance) -> dict[str, Any] | str:
+    """A configuration that is wrong is being mended, perhaps: that ends no `--watch`."""
+    try:
+        return survey(instance)
+    except Problem as problem:
+        return str(problem)
 
 
 def _live(instance: Instance) -> None:
@@ -76,8 +89,15 @@ def _live(instance: Instance) -> None:
     try:
         with Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
-                live.update(_picture(survey(instance), console), refresh=True)
+                live.update(_sight(instance, console), refresh=True)
                 time.sleep(_INTERVAL)
     except KeyboardInterrupt:
         pass
-    console.print(_picture(survey(instance), console))
+    console.print(_sight(instance, console))
+
+
+def _sight(instance: Instance, console: Console) -> RenderableType:
+    from .terminal import hanging
+
+    found = _survey_or_why_not(instance)
+    return hanging("! ", "bold red", found, 0, console.width) if isinstance(found, str) else _picture(found, console)

@@ -15,7 +15,7 @@ from autosync.common.config import Config, Repo
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance
 
-from . import look, services
+from . import copies, look, services
 from .look import Sight
 from .services import Answer
 
@@ -63,7 +63,7 @@ def survey(instance: Instance) -> dict[str, Any]:
     return {
         "name": settings.name,
         "config": str(instance.config),
-        "config_error": problem and str(problem),
+        "config_error": problem and problem.what,
         "watcher": _service(answers["watcher"]),
         "relay": _service(answers["relay"]),
         "repositories": [describe(k, answers) for k in known],
@@ -114,6 +114,7 @@ def describe(known: Known, answers: dict[str, Answer]) -> dict[str, Any]:
         "dirty": watcher.get("dirty", known.dirty),
         "pending": watcher.get("pending", []),
         "quarantined": watcher.get("quarantined", []),
+        "conflicts": copies.copies(sight.repository) if sight.repository is not None else [],
         "watcher_state": watcher.get("state"),
         "relay_state": relay.get("state"),
     }
@@ -141,12 +142,14 @@ def judge(known: Known, answers: dict[str, Answer]) -> tuple[str, str | None, st
 
 
 def kind(repository: dict[str, Any]) -> str:
-    """`good`, `moving`, `paused`, `offline`, or `needs you`: what a person has to know at a glance."""
+    """`good`, `moving`, `paused`, `offline`, `conflict` or `needs you`: what a person has to know at a glance."""
     if repository["quarantined"]:
         return "needs you"
     found = _KINDS.get(repository["state"], "needs you")
     # it waits for a push or pull by hand
-    return "needs you" if found == "moving" and repository["state"] != "waiting" and repository["remedy"] else found
+    if found == "moving" and repository["state"] != "waiting" and repository["remedy"]:
+        return "needs you"
+    return "conflict" if repository["conflicts"] and found in ("good", "moving") else found
 
 
 def _absent(answers: dict[str, Answer], service: str, known: Known) -> tuple[str, str | None, str | None]:

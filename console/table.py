@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from . import wording
+from . import copies, wording
 from .survey import kind
 from .terminal import hanging
 
@@ -18,12 +18,15 @@ from .terminal import hanging
 _GOOD, _MOVING, _BAD, _QUIET = "green", "cyan", "bold red", "dim"
 _WAITING = "yellow"
 
+#: Conflict copies that are named one by one.
+_COPIES = 3
 #: For each kind of state its symbol, the symbol where only ASCII fits, and its colour.
 _MARKS = {
     "good": ("✓", "+", _GOOD),
     "moving": ("↕", "~", _MOVING),
     "paused": ("‖", "=", _QUIET),
     "offline": ("○", "o", _WAITING),
+    "conflict": ("≠", "#", _WAITING),
     "needs you": ("!", "!", _BAD),
 }
 
@@ -42,7 +45,7 @@ class StatusTable:
         """Everything, for a rich console."""
         parts = [*self._services(data), Text()]
         if data["config_error"]:
-            parts += [*self._trouble(data["config_error"], None), Text()]
+            parts += [*self._trouble(data["config_error"], "correct it; what runs goes on with what it had"), Text()]
         if not data["repositories"]:
             parts += list(self._trouble("no repository is configured yet", "autosync init PATH --remote URL"))
         for row, repository in zip(self._rows(data["repositories"]), data["repositories"], strict=True):
@@ -50,7 +53,7 @@ class StatusTable:
         if data["transports"]:
             parts += [Text(), *self._transports(data)]
         if data["repositories"]:
-            parts += [Text(), self._summary(data["repositories"])]
+            parts += [Text(), self._summary(data)]
         return Group(*parts)
 
     # what runs --------------------------------------------------------------------------------------
@@ -94,6 +97,8 @@ class StatusTable:
             notes.append(wording.count(repository["dirty"], "changed file"))
         if repository["quarantined"]:
             notes.append(f"{wording.count(len(repository['quarantined']), 'file')} held back")
+        if repository["conflicts"]:
+            notes.append(wording.count(len(repository["conflicts"]), "conflict copy", "conflict copies"))
         if not notes and repository["state"] == "in sync" and repository["last_sync"]:
             notes.append(wording.ago(repository["last_sync"], self._now))
         return text.append("".join(f", {note}" for note in notes), _QUIET)
@@ -123,6 +128,12 @@ class StatusTable:
             yield from self._trouble(repository["last_error"], None, repository["last_error_since"])
         for held in repository["quarantined"]:
             yield from self._trouble(f"{wording.plain(held['path'])}: {held['reason']}", held["remedy"])
+        for copy in repository["conflicts"][:_COPIES]:
+            told = f"{wording.plain(copy['path'])} is another version of {wording.plain(copy['of'])}"
+            yield from self._trouble(told, copies.remedy(repository["path"], copy))
+        if more := repository["conflicts"][_COPIES:]:
+            command = f"git -C {repository['path']} ls-files '*.conflict-*'"
+            yield from self._trouble(f"and {len(more):,} more, see: {command}", None)
 
     # connections ------------------------------------------------------------------------------------
 
@@ -147,11 +158,23 @@ class StatusTable:
 
     # pieces -----------------------------------------------------------------------------------------
 
-    def _summary(self, repositories: list[dict[str, Any]]) -> Text:
+    def _summary(self, data: dict[str, Any]) -> Text:
+        repositories = data["repositories"]
         needing = sum(kind(r) == "needs you" for r in repositories)
+        wrong = []
         if needing:
             of = f" of {len(repositories)}" if len(repositories) > 1 else ""
-            return Text(f"{needing}{of} {'needs' if needing == 1 else 'need'} you", _BAD)
+            wrong.append(f"{needing}{of} {'needs' if needing == 1 else 'need'} you")
+        if data["config_error"]:
+            wrong.append("the configuration has to be corrected")
+        broken = [t["name"] for t in data["transports"] if t["state"] == "failed"]
+        if broken:
+            wrong.append(f"{wording.listed(broken)} {'needs' if len(broken) == 1 else 'need'} you")
+        if wrong:
+            return Text(", ".join(wrong), _BAD)
+        copied = sum(len(r["conflicts"]) for r in repositories)
+        if copied:
+            return Text(f"{wording.count(copied, 'conflict copy', 'conflict copies')} to look through", _WAITING)
         if all(r["state"] == "in sync" and not r["dirty"] for r in repositories):
             return Text("all in sync", _GOOD)
         return Text("nothing needs you", _GOOD)
@@ -163,11 +186,10 @@ class StatusTable:
     def _trouble(self, what: str | None, remedy: str | None, since: float | None = None) -> Iterator[RenderableType]:
         if what:
             when = f" (since {wording.clock(since, self._now)})" if since else ""
-            yield hanging("", "", _readable(what) + when, 3)
+            yield hanging("", "", self._readable(what) + when, 3, self._width)
         if remedy:
-            yield hanging(self._arrow, _MOVING, _readable(remedy), 3)
+            yield hanging(self._arrow, _MOVING, self._readable(remedy), 3, self._width)
 
-
-def _readable(text: str) -> str:
-    """Printable, keeping the lines of a message of several."""
-    return "\n".join(wording.plain(line) for line in text.splitlines())
+    def _readable(self, text: str) -> str:
+        """Printable, keeping the lines of a message of several."""
+        return "\n".join(wording.homely(wording.plain(line), self._home) for line in text.splitlines())

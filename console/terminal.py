@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -35,19 +35,26 @@ def show(picture: RenderableType) -> None:
         say(line.rstrip())
 
 
-def hanging(mark: str, style: str, text: str, indent: int) -> RenderableType:
-    """A text of any length behind a mark, all of its lines indented alike."""
-    from rich.padding import Padding
-    from rich.table import Table
+def hanging(mark: str, style: str, text: str, indent: int, width: int | None = None) -> RenderableType:
+    """A text of any length behind a mark, all of its lines indented alike. ``width`` is the console's, in columns."""
     from rich.text import Text
 
-    if not mark:
-        return Padding(Text(text), (0, 0, 0, indent), expand=False)
-    row = Table.grid()
-    row.add_column(width=len(mark))
-    row.add_column(overflow="fold")
-    row.add_row(Text(mark, style), Text(text))
-    return Padding(row, (0, 0, 0, indent), expand=False)
+    from .wording import folded
+
+    room = (width or shown_width()) - indent - len(mark)
+    lines = folded(text, max(20, room))
+    shown = Text(overflow="ignore", no_wrap=True)
+    for number, line in enumerate(lines):
+        shown.append("\n" if number else "")
+        shown.append(" " * indent)
+        shown.append(mark if number == 0 else " " * len(mark), style)
+        shown.append(line)
+    return shown
+
+
+def shown_width() -> int:
+    """The columns of standard output."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _PLAIN_WIDTH
 
 
 def symbols_fit() -> bool:
@@ -61,14 +68,21 @@ def symbols_fit() -> bool:
 
 def say(text: str = "") -> None:
     """Print a line; what standard output cannot show is replaced."""
-    encoding = sys.stdout.encoding or "ascii"
-    print(text.encode(encoding, "replace").decode(encoding), flush=True)
+    _print(text, sys.stdout)
 
 
 def complain(text: str) -> None:
     """Print a line to standard error."""
-    encoding = sys.stderr.encoding or "ascii"
-    print(text.encode(encoding, "replace").decode(encoding), file=sys.stderr, flush=True)
+    _print(text, sys.stderr)
+
+
+def _print(text: str, stream: TextIO) -> None:
+    if stream.isatty():
+        from .wording import folded
+
+        text = "\n".join(folded(text, shutil.get_terminal_size().columns, hang=2))
+    encoding = stream.encoding or "ascii"
+    print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
 
 
 @contextmanager

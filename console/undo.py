@@ -19,7 +19,7 @@ from autosync.relay.state import FastForward
 from autosync.relay.undo import TRAILER, reverse
 
 from . import services, wording
-from .choose import choose
+from .choose import choose, several
 from .edge import subcommand
 from .terminal import say
 
@@ -38,7 +38,7 @@ def command(instance: Instance, path: Path | None) -> None:
     _, repos = config.load(instance.config)
     chosen = choose(instance, repos, [path] if path else ())
     if len(chosen) > 1:
-        raise Problem(f"{len(chosen)} repositories are configured", "say in which: autosync undo PATH")
+        raise several(chosen, "undo")
     asyncio.run(_undo(instance, Repository.open(chosen[0].path)))
 
 

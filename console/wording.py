@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+import unicodedata
 from pathlib import Path
 
 
@@ -77,3 +79,61 @@ def shortened(text: str, width: int) -> str:
         return text
     tail = (width - 1) * 2 // 3
     return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def homely(text: str, home: Path | None) -> str:
+    """A sentence or command with `~` for the home folder, wherever a shell would read it so, too."""
+    if home is None or home == Path("/") or str(home) not in text:
+        return text
+    # not within quotes, where `~` stands for itself
+    pieces = re.split(r"('[^'\n]*'(?=\W|$)|\"[^\"\n]*\")", text)
+    found = re.compile(rf"(?<![^\s(]){re.escape(str(home))}(?=/|[\s,;:)]|$)")
+    return "".join(piece if number % 2 else found.sub("~", piece) for number, piece in enumerate(pieces))
+
+
+def folded(text: str, width: int, hang: int = 0) -> list[str]:
+    """The lines of a text, each at most ``width`` columns: broken between words, a longer word after a `/`.
+
+    Lines that go on are indented by ``hang`` columns more than the first one.
+    """
+    lines: list[str] = []
+    for whole in text.split("\n"):
+        body = whole.lstrip(" ")
+        indent = " " * (len(whole) - len(body))
+        line = indent
+        for word in body.split(" "):
+            for number, piece in enumerate(_pieces(word, max(8, width - len(indent) - hang))):
+                glue = "" if number or not line.strip() else " "
+                if line.strip() and columns(line) + len(glue) + columns(piece) > width:
+                    lines.append(line)
+                    line, glue = indent + " " * hang, ""
+                line += glue + piece
+        lines.append(line)
+    return lines
+
+
+def _pieces(word: str, width: int) -> list[str]:
+    """A word in parts that fit."""
+    if columns(word) <= width:
+        return [word]
+    pieces = [""]
+    for part in re.findall(r"[^/]*/|[^/]+", word):
+        for character in [part] if columns(part) <= width else part:
+            if columns(pieces[-1] + character) > width:
+                pieces.append("")
+            pieces[-1] += character
+    return pieces
+
+
+def columns(text: str) -> int:
+    """The columns that a text takes on a terminal (Unicode Standard Annex 11)."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def listed(names: list[str], most: int = 3) -> str:
+    """`a`, `a and b`, `a, b and c`, `a, b, c and 4 more`."""
+    if len(names) > most:
+        names = [*names[:most], f"{len(names) - most:,} more"]
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

@@ -94,6 +94,13 @@ def copy_name(path: str, oid: str, taken: Mapping[str, str]) -> str:
     raise AssertionError("two different blobs have the same name")
 
 
+def original(path: str) -> str | None:
+    """The path whose other version ``path`` is, by its name; None when it is no copy."""
+    folder, slash, name = path.rpartition("/")
+    found, number = _COPY.subn("", name, count=1)
+    return folder + slash + found if number and found else None
+
+
 def _shortened(stem: str, rest: str) -> str:
     while stem and len((stem + rest).encode(errors="surrogateescape")) > _NAME_LIMIT:
         stem = stem[:-1]

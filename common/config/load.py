@@ -134,7 +134,7 @@ def _validate(model: type[_Model], data: dict[str, Any], path: Path) -> _Model:
         found = [_sentence(model, dict(e)) for e in error.errors(include_url=False)]
     lines = "".join(f"\n  {path}: {line}" for line in found)
     count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-    raise Problem(f"{count} in the configuration{lines}\nnothing was changed", "correct the file and try again")
+    raise Problem(f"{count} in the configuration{lines}", "correct the file, and try again")
 
 
 def _sentence(model: type[BaseModel], error: dict[str, Any]) -> str:
@@ -239,7 +239,7 @@ def _refuse_doubles(file: Path, repositories: Sequence[Repo]) -> None:
         if first != number:
             raise Problem(
                 f"1 problem in the configuration\n  {file}: repository[{number}].path: "
-                f"{repo.path} is repository[{first}] already\nnothing was changed",
+                f"{repo.path} is repository[{first}] already",
                 "remove one of the two",
             )
 

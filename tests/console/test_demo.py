@@ -97,7 +97,7 @@ def test_it_stays_live_until_it_is_interrupted(start):
         return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
     # what the relay has just put there counts as changed until it has been looked at
-    until(lambda: "all in sync" in status(), "everything to be in sync")
+    until(lambda: "1 conflict copy to look through" in status(), "everything to be in sync")
     demo.process.send_signal(signal.SIGINT)
     assert demo.process.wait(60) == 0, demo.said()
     demo.nothing_is_left()

@@ -38,6 +38,15 @@ def test_undo_takes_back_one_after_the_other_and_rewrites_nothing(machine):
     assert "autosync made none" in err
 
 
+def test_undo_names_the_repositories_to_choose_from(machine):
+    machine.config.write_text(machine.config.read_text() + '[[repository]]\npath = "~/central.git"\n')
+    code, _, err = machine.run("undo")
+    assert code == 1
+    assert f"autosync undo {machine.notes}\nautosync undo {machine.central}\n" in err
+    code, _, err = machine.run("peers", "add", "desk", "ssh://desk/x")
+    assert f"autosync peers add desk ssh://desk/x {machine.notes}\n" in err
+
+
 def test_undo_refuses_what_later_changes_are_in_the_way_of(machine):
     commit = automatic(machine, "a", "1\n2\n3\n")
     (machine.notes / "a").write_text("1\ntwo\n3\n")
@@ -91,7 +100,8 @@ def test_restore_brings_back_a_deleted_file_and_lists_versions(versions):
     assert code == 0
     assert out.count("\n") == 4
     commit = git(versions.notes, "rev-parse", "--short", "HEAD~1")
-    assert commit in out
+    assert out.splitlines()[0].endswith("(deleted)")
+    assert out.endswith(f"autosync restore {versions.notes / 'f'} --at {commit}\n")
     assert versions.run("restore", versions.notes / "f", "--at", commit)[0] == 0
     assert (versions.notes / "f").read_text() == "new\n"
 
@@ -99,7 +109,7 @@ def test_restore_brings_back_a_deleted_file_and_lists_versions(versions):
 @pytest.mark.parametrize(
     ("at", "words"),
     [
-        ("1990-01-01", "nothing is that old"),
+        ("1990-01-01", "nothing is as old as '1990-01-01' here: its versions: autosync restore "),
         ("whenever", "neither a time nor a commit"),
         ("HEAD~2", "did not exist"),
     ],
@@ -147,4 +157,5 @@ def test_a_peer_with_an_impossible_name(machine, name):
 def test_peers_without_a_relay_says_how_to_start_one(machine):
     code, _, err = machine.run("peers")
     assert code == 1
-    assert "relay" in err
+    assert err.startswith("autosync peers: the relay is not running")
+    assert machine.run("peers", "list")[2].startswith("autosync peers list: the relay")

@@ -70,7 +70,7 @@ def test_nothing_is_cloned_over_and_a_remote_with_commits_is_cloned(init, home, 
     for folder in ("empty", "absent/deeper"):
         code, out, _ = init(folder, "--remote", central)
         assert code == 0
-        assert f"cloned {central}" in out
+        assert "cloned ~/central.git" in out
         assert git(home / folder, "rev-parse", "HEAD") == commit
         assert git(home / folder, "rev-parse", "--symbolic-full-name", "@{upstream}") == "refs/remotes/origin/main"
 
@@ -165,8 +165,32 @@ def test_a_large_first_commit_is_shown_and_has_to_be_wanted(init, home):
     assert "d0/  30 files" in err
     assert f"autosync init {home}/notes --yes" in err
     assert not Instance.of().config.exists()
+    assert sorted(os.listdir(home / "notes")) == ["d0", "d1"]
     assert init("notes", "--yes")[0] == 0
     assert configured() == [home / "notes"]
+
+
+def test_what_is_ignored_does_not_count_as_a_first_commit(init, home):
+    (home / "notes" / "build").mkdir(parents=True)
+    (home / "notes" / ".gitignore").write_text("build/\n")
+    for number in range(60):
+        (home / "notes" / "build" / f"{number}").touch()
+    assert init("notes")[0] == 0
+
+
+def test_an_empty_remote_gets_no_commit_before_the_person_agrees(init, home, central):
+    (home / "notes").mkdir()
+    for number in range(60):
+        (home / "notes" / f"{number}").touch()
+    assert init("notes", "--remote", central)[0] == 1
+    assert git(central, "for-each-ref") == ""
+
+
+def test_without_an_identity_it_says_whose_names_are_used(init, home):
+    (home / ".gitconfig").write_text("[user]\nuseConfigOnly = true\n")
+    code, out, _ = init("notes")
+    assert code == 0
+    assert "automatic commits carry the names of user and machine" in out
 
 
 def test_a_large_first_commit_is_no_matter_where_nothing_is_watched(init, home):
@@ -206,6 +230,41 @@ def test_what_a_service_objects_to_is_told(init, home):
         code, _, err = init("notes")
     assert code == 0
     assert "the relay did not take it: no more room" in err
+
+
+def test_where_nobody_can_answer_the_path_is_required(init):
+    code, _, err = init()
+    assert code == 2
+    assert "Missing argument 'PATH'" in err
+
+
+def test_announcements_are_configured_with_their_secret_for_the_owner_alone(init, home):
+    (home / "given").write_text("s3cret\nsecond line\n")
+    code, out, _ = init("notes", "--reflector", "tcp://server:1986", "--secret", home / "given")
+    assert code == 0
+    settings, _ = config.load(Instance.of().config)
+    assert settings.reflector is not None
+    assert settings.reflector.secret_file is not None
+    assert config.read_secret(settings.reflector.secret_file) == "s3cret"
+    assert "s3cret" not in out
+    # what is there is not taken away
+    assert "kept the [reflector]" in init("other", "--reflector", "tcp://elsewhere:1986")[1]
+    assert config.load(Instance.of().config)[0].reflector == settings.reflector
+
+
+def test_a_wrong_address_changes_nothing(init, home):
+    code, _, err = init("notes", "--reflector", "server")
+    assert code == 2
+    assert "expected an address like 'tcp://host:1986'" in err
+    code, _, err = init("notes", "--xmpp", "rene")
+    assert code == 2
+    assert "expected an account like 'name@example.org'" in err
+    assert not (home / "notes").exists()
+    assert not Instance.of().config.exists()
+
+
+def test_a_secret_needs_to_be_for_something(init):
+    assert init("notes", "--secret", "-")[0] == 2
 
 
 # the entry ---------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from tests.support.git import git
 REPOSITORY_KEYS = {
     "path", "id", "state", "reason", "remedy", "branch", "head", "upstream", "ahead", "behind", "last_error",
     "last_error_since", "last_sync", "progress", "bare", "dirty", "pending", "quarantined", "watcher_state",
-    "relay_state",
+    "relay_state", "conflicts",
 }  # fmt: skip
 
 
@@ -174,6 +174,57 @@ def test_the_table_fits_80_columns_and_says_what_to_do(machine):
     assert "big\\nfile: larger than 50 MB" in text
     assert "desk\\n (16 min ago)" in text
     assert "2 of 2 need you" in text
+
+
+def picture(machine, data) -> str:
+    console = Console(width=80, markup=False, highlight=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(StatusTable(80, 1000.0, machine.notes.parent).render(data))
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    assert max(map(len, lines)) <= 80
+    return "\n".join(lines)
+
+
+@pytest.fixture
+def alive(machine):
+    """Both services run, and all is well."""
+    with (
+        running(machine.instance, "watcher", {"status": watcher_status(watcher_entry(machine.notes))}),
+        running(machine.instance, "relay", {"status": lambda _: machine.relay}),
+    ):
+        machine.relay = relay_status(relay_entry(machine.notes))
+        yield machine
+
+
+def test_conflict_copies_are_shown_until_they_are_deleted(alive):
+    notes = alive.notes
+    for name in ("todo.md", "todo.conflict-1a2b3c4.md", "about.conflict-resolution.md"):
+        (notes / name).write_text("x")
+    assert survey(alive.instance)["repositories"][0]["conflicts"] == []
+    git(notes, "add", "-A")
+    (found,) = survey(alive.instance)["repositories"]
+    assert found["conflicts"] == [{"path": "todo.conflict-1a2b3c4.md", "of": "todo.md"}]
+    text = picture(alive, survey(alive.instance))
+    assert "≠  ~/notes  main  in sync, 1 conflict copy" in text
+    assert "git -C ~/notes diff --no-index -- todo.md todo.conflict-1a2b3c4.md" in " ".join(text.split())
+    assert text.endswith("1 conflict copy to look through")
+    (notes / "todo.conflict-1a2b3c4.md").unlink()
+    assert picture(alive, survey(alive.instance)).endswith("all in sync")
+
+
+def test_the_last_line_tells_of_what_else_needs_the_person(alive):
+    failed = {"name": "xmpp", "state": "failed", "since": 1.0, "error": "readable", "remedy": "chmod 600", "dropped": 0}
+    alive.relay["transports"] = [failed]
+    assert picture(alive, survey(alive.instance)).endswith("\nxmpp needs you")
+    alive.config.write_text("nam = 1")
+    text = picture(alive, survey(alive.instance))
+    assert text.endswith("\nthe configuration has to be corrected, xmpp needs you")
+    assert "did you mean 'name'?" in text
+
+
+def test_paths_in_remedies_are_written_like_those_above_them(alive):
+    alive.relay = relay_status(relay_entry(alive.notes, state="held", reason="why", remedy=f"git -C {alive.notes} gc"))
+    assert "→ git -C ~/notes gc" in picture(alive, survey(alive.instance))
 
 
 def test_nothing_is_coloured_or_padded_when_piped(machine):

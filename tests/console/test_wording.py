@@ -49,3 +49,28 @@ def test_paths_are_printable_and_short():
     assert wording.path("/a\n\x1b[31m\udcff", None) == "/a\\n\\x1b[31m\\xff"
     assert wording.shortened("abcdefghij", 7) == "ab…ghij"
     assert wording.shortened("abc", 7) == "abc"
+
+
+def test_the_home_folder_is_written_as_a_shell_reads_it():
+    home = Path("/home/rene")
+    assert wording.homely("git -C /home/rene/a b; /home/rene", home) == "git -C ~/a b; ~"
+    for kept in ("rm '/home/rene/a b'", 'x "/home/rene/a"', "/home/renee", "/srv/home/rene", "--file=/home/rene/x"):
+        assert wording.homely(kept, home) == kept
+    assert wording.homely("it's in /home/rene/x: don't", home) == "it's in ~/x: don't"
+    assert wording.homely("/x", Path("/")) == "/x"
+
+
+def test_lines_break_between_words_and_long_paths_after_a_slash():
+    assert wording.folded("one two three", 8) == ["one two", "three"]
+    assert wording.folded("  one two three", 9, hang=2) == ["  one two", "    three"]
+    assert wording.folded("see /aaaa/bbbb/cccc now", 11) == ["see", "/aaaa/bbbb/", "cccc now"]
+    assert wording.folded("x" * 25, 10) == ["x" * 10, "x" * 10, "x" * 5]
+    assert wording.folded("a\n\nb", 10) == ["a", "", "b"]
+    assert all(wording.columns(line) <= 10 for line in wording.folded("漢字漢字漢字漢字 漢字漢字", 10))
+
+
+def test_lists():
+    assert wording.listed([]) == ""
+    assert wording.listed(["a"]) == "a"
+    assert wording.listed(["a", "b", "c"]) == "a, b and c"
+    assert wording.listed(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"

@@ -194,7 +194,7 @@ def test_uninstalling_takes_away_what_was_made_and_nothing_else(installed):
     try:
         code, _, err = place.run("--uninstall")
         assert code == 1
-        assert f"autosync still runs, as process {running.pid}" in err
+        assert f"autosync still runs: autosync-watcher (process {running.pid})\n" in err
         assert (place.bin / "autosync").exists()
     finally:
         running.terminate()
