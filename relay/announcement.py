@@ -42,5 +42,20 @@ class Announcement:
                 raise Malformed(f"{name} is not well-formed")
         if self.kind not in KINDS:
             raise Malformed("kind is not known")
-        if ".." in self.ref or self.ref.endswith((".lock", "/", ".")) or "@{" in self.ref:
+        if not is_branch(self.ref):
             raise Malformed("ref is not well-formed")
+
+
+def is_branch(ref: str) -> bool:
+    """Whether it is the well-formed full name of a branch."""
+    return (
+        _REF.fullmatch(ref) is not None
+        and ".." not in ref
+        and not ref.endswith((".lock", "/", "."))
+        and "@{" not in ref
+    )
+
+
+def is_commit(text: str) -> bool:
+    """Whether it is the name of a commit in full: 40 or 64 lower-case hexadecimal digits."""
+    return _COMMIT.fullmatch(text) is not None

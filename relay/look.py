@@ -52,6 +52,7 @@ def look(repository: Repository, memory: Memory, expected: Mapping[str, str], of
         branch=head.branch,
         head=head.commit,
         upstream=upstream,
+        url=reader.remote_url(upstream.remote) if upstream else None,
         tip=tip,
         ahead=ahead,
         behind=behind,

@@ -20,16 +20,21 @@ from autosync.common.version import version
 @click.command("autosync-relay")
 @cli.config_option
 @click.option("--once", metavar="REPO", type=click.Path(path_type=Path), help="One look at one repository, then end.")
+@click.option("--listen-refs", is_flag=True, help="Tell the other side of an ssh connection when branches move.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @click.version_option(version(), message="%(prog)s %(version)s")
 @click.pass_context
-def command(context: click.Context, config: Path | None, once: Path | None, verbose: bool) -> None:
+def command(context: click.Context, config: Path | None, once: Path | None, listen_refs: bool, verbose: bool) -> None:
     """Keep the configured repositories in sync with their remotes.
 
     Looks when a hook leaves a note, when another machine announces a push, after a reconnect and now and then; then
     fetches, merges and pushes, and tells the other machines.
     """
     set_up_logging(verbose)
+    if listen_refs:
+        from .listen_refs import main as listen
+
+        context.exit(listen())
     instance = Instance.of(config or (_configured_for(once) if once is not None else None))
     context.exit(exit_code("autosync-relay", lambda: _run(instance, once), lambda: instance.state))
 

@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import logging
 import os
-import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,16 +22,15 @@ from autosync.common.version import version
 
 from . import notes
 from .announcement import Kind
+from .carriers import Carriers
 from .commands import commands
 from .conflict import Conflict
-from .failures import Backoff
-from .failures import Kind as Failing
 from .hub import Hub, soon
 from .notes import NoteWatch
 from .notices import Notices
 from .report import report
 from .state import Move
-from .transports.base import Attendant, Resting, Transport
+from .transports.base import Attendant, Subscription, Transport
 from .transports.build import build
 from .wakeups import wakeups
 from .worker import Worker
@@ -50,11 +48,12 @@ class Service:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._config, self._repos = config.load(instance.config)
-        self._hub = Hub(self._config.name)
+        self._hub = Hub(self._config.name, self._subscribed)
+        self._carriers: Carriers | None = None
         self._desktop = Desktop()
         self._notices = self._new_notices()
         self._workers: dict[Path, Worker] = {}
-        self._tasks: dict[Path | str, asyncio.Task[None]] = {}
+        self._tasks: dict[Path, asyncio.Task[None]] = {}
         self._follows: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
         self._watch: NoteWatch | None = None
@@ -82,6 +81,7 @@ class Service:
             control = ControlServer(self._instance.socket("relay"), handlers)
             async with asyncio.TaskGroup() as group, control:
                 self._group = group
+                self._carriers = Carriers(group, self._hub)
                 self._watch.add(self._instance.config.parent, self._instance.config, self._config_written)
                 self._watch_patterns()
                 self._apply(self._config, self._repos)
@@ -96,9 +96,12 @@ class Service:
     def _woken(self) -> None:
         for worker in self._workers.values():
             soon(worker.retry)
-        for transport in self._hub.transports:
-            if isinstance(transport, Resting):
-                transport.retry()
+        if self._carriers is not None:
+            self._carriers.retry()
+
+    def _subscribed(self, subscriptions: Sequence[Subscription]) -> None:
+        if self._carriers is not None:
+            self._carriers.follow(subscriptions)
 
     # configuration -----------------------------------------------------------------------------------
 
@@ -121,7 +124,8 @@ class Service:
         if transports is not None:
             self._start_transports(transports)
         self._notices = self._new_notices()
-        self._offer_commands()
+        for transport in self._hub.transports:
+            self._offer_commands(transport)
         _log.info("configuration read again: %d repositories", len(repos))
 
     def _watch_patterns(self) -> None:
@@ -169,33 +173,17 @@ class Service:
         self._watched.discard(path)
 
     def _start_transports(self, transports: list[Transport]) -> None:
-        assert self._group is not None
-        for transport in self._hub.transports:
-            self._tasks.pop(transport.name).cancel()
-        self._hub = Hub(self._config.name)
-        self._hub.set_transports(transports)
-        self._hub.set_workers(self._workers.values())
-        self._notices = self._new_notices()
-        self._offer_commands()
+        assert self._carriers is not None
+        self._hub.machine = self._config.name
         for transport in transports:
-            task = self._group.create_task(self._carry(transport), name=transport.name)
-            self._tasks[transport.name] = task
+            self._offer_commands(transport)
+        self._carriers.replace(transports)
 
-    def _offer_commands(self) -> None:
-        """Let persons ask for what the control socket offers, over transports that carry such questions."""
-        offered = commands(self._instance, self._config.name, lambda: list(self._workers.values()))
-        for transport in self._hub.transports:
-            if isinstance(transport, Attendant):
-                transport.offer(offered, self._config.notify.xmpp)
-
-    async def _carry(self, transport: Transport) -> None:
-        pauses = Backoff(random.random)
-        while True:
-            try:
-                await transport.run(self._hub)
-            except Exception:  # noqa: BLE001 - a bug in one transport must not end the others
-                _log.exception("the transport %s failed", transport.name)
-            await asyncio.sleep(pauses.pause(Failing.BUG))
+    def _offer_commands(self, transport: Transport) -> None:
+        """Let persons ask for what the control socket offers, over a transport that carries such questions."""
+        if isinstance(transport, Attendant):
+            offered = commands(self._instance, self._config.name, lambda: list(self._workers.values()))
+            transport.offer(offered, self._config.notify.xmpp)
 
     # a worker's herald --------------------------------------------------------------------------------
 
@@ -262,7 +250,7 @@ class Service:
     # commands ---------------------------------------------------------------------------------------
 
     async def _status(self, request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
-        transports = self._hub.transports
+        transports = [t for t in self._hub.transports if t.health.state == "online" or not t.health.quiet]
         problem = self._config_problem
         return {
             "pid": os.getpid(),
@@ -283,11 +271,22 @@ class Service:
                 for t in transports
             ],
             "peers": [
-                {"name": p.name, "address": p.address, "transport": t.name, "last_heard": p.last_heard}
+                {
+                    "name": p.name,
+                    "address": p.address,
+                    "transport": t.name,
+                    "last_heard": p.last_heard,
+                    "version": p.version,
+                    "repositories": self._paths(p.repositories),
+                }
                 for t in transports
                 for p in t.peers()
             ],
         }
+
+    def _paths(self, ids: Sequence[str]) -> list[str]:
+        wanted = set(ids)
+        return [str(path) for path, worker in self._workers.items() if wanted & worker.identity.names]
 
     async def _look(self, request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
         for worker in self._chosen(request):

@@ -25,8 +25,9 @@ class Move:
 class Observed:
     """Facts read from the repository at one moment. Refs are full names, commits hex.
 
-    ``tip`` is where the upstream was when it was last asked. ``base_lost`` means that the upstream no longer
-    contains what it contained before: somebody rewrote it. ``refs`` are those whose moves others care for: the
+    ``url`` is the configured address of the upstream's remote; ``tip`` is where the upstream was when it was last
+    asked. ``base_lost`` means that the upstream no longer contains what it contained before: somebody rewrote it.
+    ``refs`` are those whose moves others care for: the
     tracking refs of the upstream's remote, or a bare repository's branches. ``offer`` is a commit that came
     directly from another machine and that HEAD lacks; ``offer_ahead`` says that it contains HEAD.
     """
@@ -38,6 +39,7 @@ class Observed:
     branch: str | None = None
     head: str | None = None
     upstream: Upstream | None = None
+    url: str | None = None
     tip: str | None = None
     ahead: int = 0
     behind: int = 0

@@ -29,6 +29,7 @@ from .identity import Identity
 from .look import look, remember
 from .memory import Memory
 from .plan import plan
+from .remote import Remote
 from .schedule import Schedule
 from .state import (
     Action,
@@ -82,6 +83,7 @@ class Worker:
         self.seen: Observed | None = None
         self.repository: Repository | None = None
         self.identity = Identity()
+        self.remote = Remote()
         self.failure: Failure | None = None
         self.failing_since: float | None = None
         self.last_sync: float | None = None
@@ -132,17 +134,18 @@ class Worker:
         self._schedule.forget_pauses()
         self.fetch_hint()
 
-    def heard(self, announcement: Announcement) -> None:
-        """Somebody says that the remote, or a machine, has a commit. What is here already makes no work."""
+    def heard(self, announcement: Announcement) -> bool:
+        """Somebody says that the remote, or a machine, has a commit. What is here already makes no work; returns
+        whether there is any."""
         seen, repository, commit = self.seen, self.repository, announcement.commit
         if seen is None or repository is None or seen.bare:
-            return
+            return False
         near = False
         with contextlib.suppress(Unreadable):
             reader = repository.reader()
             known = [c for c in (seen.tip, seen.head) if c]
             if reader.has_commit(commit) and any(reader.is_ancestor(commit, c) for c in known):
-                return
+                return False
             near = reader.remote_url(announcement.machine) != announcement.machine
         if near and seen.upstream is not None and announcement.ref == seen.upstream.ref:
             self._invitation = Invitation(announcement.machine, announcement.ref, commit)
@@ -153,6 +156,14 @@ class Worker:
             spread = random.uniform(0, self._settings.fetch_jitter)  # noqa: S311
             self._schedule.fetch_in(spread)
             self.fetch_hint()
+        else:
+            return False
+        return True
+
+    @property
+    def news(self) -> tuple[str | None, str | None]:
+        """What is known of the others' work: another value means that a fetch has found something."""
+        return self.seen.tip if self.seen else None, self._offered
 
     def expect(self, ref: str, commit: str) -> None:
         """A push by hand meant to put ``commit`` at the remote's ``ref``, past git's own bookkeeping."""
@@ -268,7 +279,8 @@ class Worker:
         assert self._memory is not None
         self._settings = self._effective(self.repository)
         seen = look(self.repository, self._memory, self._expected, self._offered)
-        return seen, self.identity.update(self.repository, self._settings.id, seen.head, seen.refs, seen.related)
+        known_anew = self.identity.update(self.repository, self._settings.id, seen.head, seen.refs, seen.related)
+        return seen, self.remote.update(self.repository, seen) or known_anew
 
     def _effective(self, repository: Repository) -> Settings:
         shared = config.load_shared(repository.work_tree) if repository.work_tree else Shared()

@@ -110,6 +110,9 @@ class Settings(Shared):
     )
     pull: Literal["auto", "notify", "never"] = Field(default="auto", description="auto | notify | never")
     announce: bool = Field(default=True, description="tell the other machines")
+    notify_ssh: bool = Field(
+        default=True, description="hear of pushes from an ssh server that has autosync; nothing to set up"
+    )
     direct: bool = Field(default=False, description="tell of commits before they are pushed; see autosync peers")
     fetch_jitter: Seconds = Field(
         default=0.0, description="seconds over which machines spread their fetches after an announcement"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from ..announcement import Announcement
+from ..remote import Tracked
 
 #: `failed` needs the person (wrong password, refused certificate); the others heal by themselves.
 State = Literal["offline", "connecting", "online", "failed"]
@@ -15,31 +16,37 @@ State = Literal["offline", "connecting", "online", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a transport is; ``since`` in seconds since the epoch, ``error`` and ``remedy`` plain sentences."""
+    """How a transport is; ``since`` in seconds since the epoch, ``error`` and ``remedy`` plain sentences. One that is
+    ``quiet`` was only tried on the chance, and is not worth a word while it does not work."""
 
     state: State
     error: str | None = None
     remedy: str | None = None
     since: float = field(default_factory=time.time)
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Another machine as the transport knows it; ``last_heard`` in seconds since the epoch."""
+    """Another machine as the transport knows it: its word of its name and version, ``last_heard`` in seconds since
+    the epoch, and the ids of ``repositories`` that it is known to have in common with this one."""
 
     name: str
     address: str
     last_heard: float | None = None
+    version: str | None = None
+    repositories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A repository to hear about: its id, the content of its `.sparkleshare` file, if it has one, and the URLs of
-    its remotes, as dvcs-autosync names it."""
+    """A repository to hear about: its id, the content of its `.sparkleshare` file, if it has one, the URLs of its
+    upstream, as dvcs-autosync names it, and its branch on an ssh server, if that is where it is."""
 
     repository: str
     sparkleshare: str | None = None
     urls: tuple[str, ...] = ()
+    tracked: Tracked | None = None
 
 
 class Listener(Protocol):
@@ -60,7 +67,7 @@ class Transport(Protocol):
 
     @property
     def name(self) -> str:
-        """`xmpp`, `reflector`: as shown in `status`."""
+        """`xmpp`, `reflector`, `ssh server`: as shown in `status`, another for each."""
 
     @property
     def health(self) -> Health: ...

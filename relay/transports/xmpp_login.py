@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import getpass
 import hashlib
 import os
@@ -13,12 +12,12 @@ import signal
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from autosync.common.config import Xmpp, read_secret
 from autosync.common.errors import Problem
 
 from ..failures import Kind
+from .bounded_file import bounded_file
 from .xmpp_trouble import Trouble
 
 #: Seconds for a password command.
@@ -45,7 +44,7 @@ async def ask(command: Sequence[str], limit: float = COMMAND_LIMIT) -> str:
     """
     what = f"password-command in [xmpp] ({command[0]})"
     remedy = "run it by hand and see what it says"
-    with _memory_file() as output:
+    with bounded_file(_OUTPUT_LIMIT) as output:
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -77,14 +76,6 @@ async def ask(command: Sequence[str], limit: float = COMMAND_LIMIT) -> str:
     if not text:
         raise Problem(f"{what} printed no password", remedy)
     return text
-
-
-def _memory_file() -> BinaryIO:
-    """A file in memory that cannot grow. With a pipe, whoever the command leaves behind would keep it open."""
-    file = os.fdopen(os.memfd_create("password", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "r+b")
-    file.truncate(_OUTPUT_LIMIT)
-    fcntl.fcntl(file.fileno(), fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
-    return file
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:

@@ -20,7 +20,7 @@ from autosync.relay.failures import Kind
 from autosync.relay.transports import xmpp_login, xmpp_places, xmpp_trouble
 from autosync.relay.transports.xmpp_places import Place
 from autosync.relay.transports.xmpp_trouble import Trouble
-from tests.support.wait import eventually
+from tests.support.wait import eventually, until
 
 
 def section(**more) -> Xmpp:
@@ -80,7 +80,14 @@ def test_a_command_gets_no_terminal_and_ends_with_its_children(tmp_path):
     code = f"import os, time; os.open({str(alive)!r}, os.O_WRONLY); os.fork(); print('x', flush=True); time.sleep(600)"
     with pytest.raises(Problem, match="did not end"):
         ask(code, limit=0.5)
-    assert os.read(reader, 1) == b""
+
+    def ended() -> bool:
+        try:
+            return os.read(reader, 1) == b""
+        except BlockingIOError:  # killed, and not yet gone
+            return False
+
+    until(ended, "nobody to be left")
     os.close(reader)
 
 

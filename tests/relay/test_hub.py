@@ -1,0 +1,171 @@
+"""Between workers and transports: floods, who is asked to look, what is subscribed to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from autosync.common.config import Repo, Settings
+from autosync.common.instance import Instance
+from autosync.relay.act import Actor
+from autosync.relay.announcement import Announcement
+from autosync.relay.hub import Hub
+from autosync.relay.transports.base import Health
+from autosync.relay.worker import Worker
+from tests.support.git import git
+from tests.support.wait import eventually
+
+BRANCH = "refs/heads/main"
+
+
+class Carrier:
+    """A transport that notes what it is told."""
+
+    name = "carrier"
+    health = Health("online")
+    dropped = 0
+
+    def __init__(self) -> None:
+        self.subscriptions = []
+        self.times = 0
+        self.told: list[str] = []
+
+    def subscribe(self, subscriptions):
+        self.times += 1
+        self.subscriptions = list(subscriptions)
+
+    def announce(self, announcement): ...
+
+    def tell(self, persons, text):
+        self.told.append(text)
+
+
+class Herald:
+    hub: Hub
+
+    def announce(self, worker, move, kind="pushed"):
+        self.hub.announce(worker, move, kind)
+
+    def changed(self, worker):
+        self.hub.changed(worker)
+
+    def resolved(self, worker, conflicts): ...
+
+
+def clones(tmp_path, *names):
+    for name in names:
+        git(tmp_path, "init", "-q", "--bare", f"{name}.git")
+        git(tmp_path, "clone", "-q", f"{name}.git", name)
+        git(tmp_path / name, "commit", "-q", "--allow-empty", "-m", f"first of {name}")
+        git(tmp_path / name, "push", "-q", "-u", "origin", "main")
+
+
+def workers(tmp_path, herald, *names):
+    instance = Instance.of(tmp_path / "config.toml")
+    return [Worker(Repo(tmp_path / name, Settings(), frozenset()), instance, herald) for name in names]
+
+
+def run_with_hub(tmp_path, names, scenario):
+    async def body():
+        herald = Herald()
+        made = workers(tmp_path, herald, *names)
+        herald.hub = hub = Hub("here")
+        hub.set_workers(made)
+        tasks = [asyncio.create_task(worker.run()) for worker in made]
+        try:
+            await eventually(lambda: all(w.status.name == "in sync" for w in made), "all to be in sync")
+            await scenario(hub, *made)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(body())
+
+
+def test_ten_thousand_announcements_a_second_are_a_look_a_second_and_other_repositories_are_unharmed(
+    tmp_path, monkeypatch
+):
+    clones(tmp_path, "flooded", "quiet")
+    fetched: dict[str, int] = {"flooded": 0, "quiet": 0}
+    fetch = Actor.fetch
+
+    async def counted(self, action):
+        fetched[self.repository.path.name] += 1
+        return await fetch(self, action)
+
+    monkeypatch.setattr(Actor, "fetch", counted)
+
+    async def scenario(hub, flooded, quiet):
+        git(tmp_path, "clone", "-q", "quiet.git", "other")
+        git(tmp_path / "other", "commit", "-q", "--allow-empty", "-m", "news")
+        git(tmp_path / "other", "push", "-q")
+        news = git(tmp_path / "other", "rev-parse", "HEAD")
+        began, before, turns, sent = time.monotonic(), dict(fetched), flooded._turns, 0
+        heard = False
+        while time.monotonic() - began < 2.5:
+            for _ in range(1000):
+                hub.heard(Announcement("pushed", flooded.identity.id, BRANCH, f"{sent:040x}", "stranger"), "x")
+                hub.heard(Announcement("pushed", "unknown", BRANCH, f"{sent:040x}", "stranger"), "x")
+                hub.look("x", flooded.identity.id)
+                sent += 1
+            if not heard:
+                hub.heard(Announcement("pushed", quiet.identity.id, BRANCH, news, "other"), "x")
+                heard = True
+            await asyncio.sleep(0.01)
+        await eventually(lambda: quiet.seen.head == news, "the quiet one to have its news")
+        seconds = time.monotonic() - began
+        assert sent >= 10_000 * 2.5
+        assert 1 <= fetched["flooded"] - before["flooded"] <= seconds + 1
+        # a look is a turn, and the fetch in it another step of the same turn
+        assert flooded._turns - turns <= seconds + 2
+        assert fetched["quiet"] - before["quiet"] == 1
+
+    run_with_hub(tmp_path, ["flooded", "quiet"], scenario)
+
+
+def test_transports_are_told_of_subscriptions_only_when_they_are_others(tmp_path):
+    clones(tmp_path, "one", "two")
+
+    async def scenario(hub, one, two):
+        carrier = Carrier()
+        hub.set_transports([carrier])
+        assert {s.repository for s in carrier.subscriptions} == {one.identity.id, two.identity.id}
+        assert carrier.subscriptions[0].urls == (str(tmp_path / "one.git"),)
+        times = carrier.times
+        for _ in range(3):
+            hub.changed(one)
+            await asyncio.sleep(0)
+        assert carrier.times == times
+        (tmp_path / "one" / ".sparkleshare").write_text("a" * 40)
+        hub.changed(one)
+        hub.changed(two)
+        await eventually(lambda: carrier.times == times + 1, "the change to be told once")
+        assert carrier.subscriptions[0].sparkleshare == "a" * 40
+
+    run_with_hub(tmp_path, ["one", "two"], scenario)
+
+
+def test_a_repository_that_is_no_longer_configured_is_no_longer_asked_to_look(tmp_path):
+    clones(tmp_path, "one", "two")
+
+    async def scenario(hub, one, two):
+        hub.set_workers([two])
+        turns = one._turns
+        hub.look("x")
+        hub.changed(one)
+        await eventually(lambda: two._turns > 1, "the other to look")
+        assert one._turns == turns
+
+    run_with_hub(tmp_path, ["one", "two"], scenario)
+
+
+def test_a_person_is_told_once_over_the_first_transport_that_works():
+    first, second, third = Carrier(), Carrier(), Carrier()
+    first.health = Health("offline")
+    for number, carrier in enumerate((first, second, third)):
+        carrier.name = str(number)
+    hub = Hub("here")
+    hub.set_transports([first, second, third])
+    hub.tell(["rene@example.org"], "hello")
+    assert (first.told, second.told, third.told) == ([], ["hello"], [])
