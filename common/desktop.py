@@ -1,7 +1,8 @@
-"""Desktop notifications (org.freedesktop.Notifications), where there is a desktop.
+"""What is shown on the desktop (org.freedesktop.Notifications), where there is one: what, when and how often.
 
 A notice never delays work and never fails it: it is shown by a task of its own, under a time limit, and
-a desktop that is not there is worth one line in the log.
+a desktop that is not there is worth one line in the log. The bus is held only while a notice of ours is on the
+screen, so a service with nothing to say is never woken by what others show.
 """
 
 from __future__ import annotations
@@ -9,103 +10,292 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import stat
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
+
+from .session import session_bus
+
+if TYPE_CHECKING:
+    from .notifications import NotificationServer, Shown
 
 _log = logging.getLogger(__name__)
-# it logs each failure with a traceback; ours is one line, once
-logging.getLogger("desktop_notifier").setLevel(logging.CRITICAL)
 #: Seconds a notification server may take.
 _LIMIT = 5.0
-#: At most so many notices in so many seconds; more is noise.
-_MOST, _WINDOW = 6, 60.0
+#: At most so many notices in so many seconds, and a few more for critical ones; the others wait.
+_MOST, _MOST_CRITICAL, _WINDOW = 4, 8, 60.0
+#: Seconds that the last things may take when a service stops.
+_LAST_WORDS = 1.0
+_ICON = Path(__file__).with_name("icon.svg")
+
+#: `critical` stays until it is dealt with, `low` may be missed.
+Urgency = Literal["low", "normal", "critical"]
+_LEVELS: dict[Urgency, int] = {"low": 0, "normal": 1, "critical": 2}
 
 
-def session_bus() -> bool:
-    """Whether there is a session bus to talk to."""
-    address = os.environ.get("DBUS_SESSION_BUS_ADDRESS")
-    if address:
-        return True
-    folder = os.environ.get("XDG_RUNTIME_DIR", "")
-    try:
-        return bool(folder) and stat.S_ISSOCK(Path(folder, "bus").stat().st_mode)
-    except OSError:
-        return False
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A button; a press runs ``press`` in the event loop."""
+
+    label: str
+    press: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell a person. ``click`` is what a click beside the buttons does, the first button if not given.
+    ``reply``, where the server has a field for it, gets what the person types;
+    ``closed`` is called when the person is done with the notice in any way, a press and a reply included."""
+
+    title: str
+    text: str = ""
+    urgency: Urgency = "normal"
+    buttons: tuple[Button, ...] = ()
+    reply: Callable[[str], None] | None = None
+    closed: Callable[[], None] | None = None
+    click: Button | None = None
+
+    @property
+    def clicked(self) -> Button | None:
+        """What a click beside the buttons does."""
+        return self.click or (self.buttons[0] if self.buttons else None)
 
 
 class Desktop:
     """Shows notices. ``clock`` is in monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        #: Whether the person wants notices at all.
+        self.wanted = True
         self._clock = clock
-        self._shown: deque[float] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._notifier: Any = None
-        self._current: dict[str, str] = {}
+        self._shown_at: deque[float] = deque()
+        self._waiting: dict[str, Notice | None] = {}
+        self._open: dict[str, tuple[int, Notice]] = {}
+        self._server: NotificationServer | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._pressed: set[asyncio.Task[None]] = set()
         self._complained = False
-        self._turn = asyncio.Lock()
+        self._early: list[Shown] | None = None
+        self._news = asyncio.Event()
+        self._connecting = asyncio.Lock()
 
-    def show(self, key: str, title: str, text: str, *, urgent: bool = False) -> None:
-        """Show a notice, in place of an earlier one with the same ``key``. Returns at once; call it in a running
-        loop. Without a session bus it does nothing; one that is not urgent is dropped when there were many."""
-        now = self._clock()
-        while self._shown and now - self._shown[0] > _WINDOW:
-            self._shown.popleft()
-        if not session_bus() or (len(self._shown) >= _MOST and not urgent):
+    def show(self, key: str, notice: Notice) -> None:
+        """Show a notice, in the place of an earlier one with the same ``key``. Returns at once; call it in a running
+        loop. Without a session bus it does nothing; when there were many just now, the newest of each key
+        is shown later."""
+        if not self.there:
             return
-        self._shown.append(now)
-        task = asyncio.get_running_loop().create_task(self._show(key, title, text, urgent))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._waiting.pop(key, None)
+        self._waiting[key] = notice
+        self._begin()
+
+    def withdraw(self, key: str) -> None:
+        """Take a notice away: what it told is not the case any more."""
+        self._waiting.pop(key, None)
+        if key in self._open:
+            self._waiting[key] = None
+            self._begin()
+
+    @property
+    def there(self) -> bool:
+        """Whether there is somebody to show anything to: notices are wanted, and there is a session bus."""
+        return self.wanted and session_bus() is not None
+
+    async def can_reply(self) -> bool:
+        """Whether the server has a field for a reply."""
+        try:
+            async with asyncio.timeout(_LIMIT):
+                found = "inline-reply" in (await self._connected()).capabilities
+        except Exception as error:  # noqa: BLE001 - whatever a desktop does, the work goes on
+            await self._failed(error)
+            return False
+        await self._let_go_when_idle()
+        return found
+
+    async def show_files(self, paths: Sequence[Path]) -> None:
+        """Let the file manager show files in their folder."""
+        await self._manage(paths, folders=False)
+
+    async def open_folder(self, path: Path) -> None:
+        """Let the file manager show a folder."""
+        await self._manage([path], folders=True)
 
     async def close(self) -> None:
-        """Wait for what is being shown, and let go of the bus."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=1.0)
-        for task in self._tasks:
-            task.cancel()
+        """Take away what has buttons that nobody would serve any more, and let go of the bus."""
+        for task in (self._work, *self._pressed):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+        self._waiting.clear()
+        with contextlib.suppress(Exception):  # the bus may have gone with the session
+            async with asyncio.timeout(_LAST_WORDS):
+                for number, notice in self._open.values():
+                    if self._server is not None and (notice.buttons or notice.reply):
+                        await self._server.close_notification(number)
         await self._let_go()
 
-    async def _show(self, key: str, title: str, text: str, urgent: bool) -> None:
-        try:
-            # imported when first needed: it takes a quarter of a second, and servers never need it
-            from desktop_notifier import DesktopNotifier, Icon, Urgency
+    # showing -----------------------------------------------------------------------------------------
 
-            # one after the other: the library would open a connection for each
-            async with self._turn, asyncio.timeout(_LIMIT):
-                if self._notifier is None:
-                    self._notifier = DesktopNotifier("autosync", Icon(name="folder-sync"))
-                with contextlib.suppress(KeyError):
-                    await self._notifier.clear(self._current.pop(key))
-                urgency = Urgency.Critical if urgent else Urgency.Normal
-                shown = await self._notifier.send(_one_line(title), text, urgency=urgency)
-                # the library logs what went wrong and goes on
-                if shown not in await self._notifier.get_current_notifications():
-                    raise OSError("the notification server did not take it")  # noqa: TRY301
-                self._current[key] = shown
-            self._complained = False
-        except Exception as error:  # noqa: BLE001 - whatever a desktop does, the work goes on
-            if not self._complained:
-                _log.warning("no desktop notification could be shown (%s: %s)", type(error).__name__, error)
-                self._complained = True
-            # the bus may be another one after the next log-in
+    def _begin(self) -> None:
+        self._news.set()
+        if self._work is None or self._work.done():
+            self._work = asyncio.get_running_loop().create_task(self._show_all(), name="desktop")
+
+    async def _show_all(self) -> None:
+        while self._waiting:
+            pause, key = self._next()
+            if pause > 0:
+                # what comes meanwhile may be more urgent
+                self._news.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._news.wait()
+                continue
+            notice = self._waiting.pop(key)
+            try:
+                async with asyncio.timeout(_LIMIT):
+                    await self._show(key, notice)
+                self._complained = False
+            except Exception as error:  # noqa: BLE001 - whatever a desktop does, the work goes on
+                await self._failed(error)
+        await self._let_go_when_idle()
+
+    def _next(self) -> tuple[float, str]:
+        """What is to be shown next, and the seconds until it may be."""
+        now = self._clock()
+        while self._shown_at and now - self._shown_at[0] > _WINDOW:
+            self._shown_at.popleft()
+        best = float("inf"), ""
+        for key, notice in self._waiting.items():
+            most = _MOST_CRITICAL if notice is not None and notice.urgency == "critical" else _MOST
+            # taking away is no noise
+            free = notice is None or len(self._shown_at) < most
+            pause = 0.0 if free else self._shown_at[len(self._shown_at) - most] + _WINDOW - now
+            best = min(best, (max(pause, 0.0), key), key=lambda found: found[0])
+        return best
+
+    async def _show(self, key: str, notice: Notice | None) -> None:
+        server = await self._connected()
+        number, _ = self._open.get(key, (0, None))
+        if notice is None:
+            self._open.pop(key, None)
+            await server.close_notification(number)
+            return
+        self._shown_at.append(self._clock())
+        from dbus_fast import Variant
+
+        hints = {"urgency": Variant("y", _LEVELS[notice.urgency])}
+        actions: list[tuple[str, str]] = []
+        if "actions" in server.capabilities:
+            actions += [(str(n), button.label) for n, button in enumerate(notice.buttons)]
+            if notice.clicked is not None and server.clickable:
+                actions.insert(0, ("default", notice.clicked.label))
+        if notice.reply is not None and "inline-reply" in server.capabilities:
+            actions.append(("inline-reply", "Reply"))
+            hints["x-kde-reply-submit-button-text"] = Variant("s", "OK")
+        title = _printable(" ".join(notice.title.split()))
+        self._early = []
+        shown = await server.notify(number, _ICON.as_uri(), title, _printable(notice.text), actions, hints)
+        self._open[key] = shown, notice
+        # a server may close it at once, and says so before this task goes on
+        early, self._early = self._early, None
+        for event in early:
+            self._heard(event)
+
+    async def _connected(self) -> NotificationServer:
+        async with self._connecting:
+            if self._server is None or not self._server.connected:
+                # imported when first needed: it takes time, and servers never need it
+                from .notifications import NotificationServer
+
+                address = session_bus()
+                if address is None:
+                    raise ConnectionError("there is no session bus")
+                await self._let_go()
+                self._server = await NotificationServer.connect(address, self._heard)
+            return self._server
+
+    async def _failed(self, error: Exception) -> None:
+        if not self._complained:
+            _log.warning("no desktop notification could be shown (%s: %s)", type(error).__name__, error)
+            self._complained = True
+        # the bus may be another one after the next log-in
+        await self._let_go()
+
+    async def _let_go_when_idle(self) -> None:
+        if not self._open and not self._waiting and not self._pressed:
             await self._let_go()
 
     async def _let_go(self) -> None:
-        notifier, self._notifier = self._notifier, None
-        self._current.clear()
-        bus = getattr(getattr(notifier, "_backend", None), "bus", None)
-        if bus is not None:
-            bus.disconnect()
-            with contextlib.suppress(TimeoutError, OSError, EOFError):
-                async with asyncio.timeout(1.0):
-                    await bus.wait_for_disconnect()
+        server, self._server = self._server, None
+        self._open.clear()
+        if server is not None:
+            await server.disconnect()
+
+    # what persons do ---------------------------------------------------------------------------------
+
+    def _heard(self, shown: Shown) -> None:
+        if shown.number == 0:
+            self._open.clear()
+            self._begin()
+        key = next((key for key, (number, _) in self._open.items() if number == shown.number), None)
+        if key is None:
+            if self._early is not None:
+                self._early.append(shown)
+            return
+        # what is acted upon is dealt with: servers take it away then
+        _, notice = self._open.pop(key)
+        if shown.reply is not None and notice.reply is not None:
+            notice.reply(shown.reply)
+        button = _button(notice, shown.action)
+        if button is not None:
+            self._pressed.add(asyncio.get_running_loop().create_task(self._press(button)))
+        if notice.closed is not None:
+            notice.closed()
+        self._begin()
+
+    async def _press(self, button: Button) -> None:
+        try:
+            await button.press()
+        except Exception as error:  # noqa: BLE001 - a button that fails must not end the service
+            _log.warning("%s: %s", button.label, error)
+        finally:
+            self._pressed = {task for task in self._pressed if task is not asyncio.current_task()}
+        self._begin()
+
+    async def _manage(self, paths: Sequence[Path], *, folders: bool) -> None:
+        from .notifications import ERRORS
+
+        try:
+            async with asyncio.timeout(_LIMIT):
+                await (await self._connected()).show_files(paths, folders=folders)
+        except ERRORS as error:
+            folder = paths[0] if folders else paths[0].parent
+            # no file manager on the bus: what the desktop has for folders; setsid(1) forks, so that it outlives us
+            process = await asyncio.create_subprocess_exec(
+                "setsid",
+                "--fork",
+                "xdg-open",
+                folder,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+            if await process.wait():
+                _log.warning("%s cannot be shown (%s)", folder, error)
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _button(notice: Notice, action: str | None) -> Button | None:
+    if action == "default":
+        return notice.clicked
+    if action is None or not action.isdecimal() or int(action) >= len(notice.buttons):
+        return None
+    return notice.buttons[int(action)]
+
+
+def _printable(text: str) -> str:
+    """Text for D-Bus, which takes UTF-8 only: other bytes of file names as escapes."""
+    return text.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="backslashreplace").replace("\0", "")

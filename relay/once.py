@@ -109,6 +109,9 @@ class _Herald:
     def changed(self, worker: Worker) -> None:
         self._hub.changed(worker)
 
+    def arrived(self, worker: Worker, before: str, after: str) -> None:
+        """Nobody is shown anything: a one-shot run ends before anybody could press a button."""
+
     def resolved(self, worker: Worker, conflicts: tuple[Conflict, ...]) -> None:
         for conflict in conflicts:
             _log.warning("%s: %s: %s", worker.repo.path, conflict.path, conflict.what)

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,18 @@ from autosync.common.config import Config, Repo
 from autosync.common.control import ControlServer
 from autosync.common.desktop import Desktop
 from autosync.common.errors import Problem
+from autosync.common.git import GitError
 from autosync.common.instance import Instance
 from autosync.common.version import version
 
-from . import notes
+from . import arrivals, notes
 from .announcement import Kind
 from .carriers import Carriers
 from .commands import commands
 from .conflict import Conflict
 from .hub import Hub, soon
 from .notes import NoteWatch
-from .notices import Notices
+from .notices import Notices, Ways
 from .report import report
 from .state import Move
 from .transports.base import Attendant, Subscription, Transport
@@ -51,10 +52,10 @@ class Service:
         self._hub = Hub(self._config.name, self._subscribed)
         self._carriers: Carriers | None = None
         self._desktop = Desktop()
-        self._notices = self._new_notices()
+        self._notices = Notices(self._ways())
         self._workers: dict[Path, Worker] = {}
         self._tasks: dict[Path, asyncio.Task[None]] = {}
-        self._follows: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
         self._watch: NoteWatch | None = None
         self._watched: set[Path] = set()
@@ -123,7 +124,7 @@ class Service:
         self._watch_patterns()
         if transports is not None:
             self._start_transports(transports)
-        self._notices = self._new_notices()
+        self._notices.reached_by(self._ways())
         for transport in self._hub.transports:
             self._offer_commands(transport)
         _log.info("configuration read again: %d repositories", len(repos))
@@ -145,8 +146,9 @@ class Service:
         if name in (self._instance.config.name, ""):
             self.reload()
 
-    def _new_notices(self) -> Notices:
-        return Notices(self._config.notify, self._config.name, self._desktop, self._hub.tell)
+    def _ways(self) -> Ways:
+        self._desktop.wanted = self._config.notify.desktop
+        return Ways(self._config.notify, self._config.name, self._desktop, self._hub.tell, self._instance.config)
 
     def _apply(self, read: Config, repos: list[Repo]) -> None:
         self._config, self._repos = read, repos
@@ -171,6 +173,7 @@ class Service:
         del self._workers[path]
         self._watch.remove(path)
         self._watched.discard(path)
+        self._notices.gone(path)
 
     def _start_transports(self, transports: list[Transport]) -> None:
         assert self._carriers is not None
@@ -195,7 +198,21 @@ class Service:
         if worker.repository is not None and path not in self._watched:
             self._watch_notes(worker)
         self._hub.changed(worker)
-        self._notices.status(path, worker.status)
+        by_hand = worker.seen is not None and worker.seen.operation is not None
+        self._notices.status(path, worker.status, by_hand=by_hand, told=worker.repo.settings.pull == "notify")
+
+    def arrived(self, worker: Worker, before: str, after: str) -> None:
+        if self._notices.tells_of_files and self._group is not None:
+            self._aside(self._tell_of_files(worker, before, after))
+
+    async def _tell_of_files(self, worker: Worker, before: str, after: str) -> None:
+        assert worker.repository is not None
+        try:
+            found = await arrivals.arrival(worker.repository.git, before, after, self._config.name)
+        except (GitError, OSError) as error:
+            _log.info("%s: what came cannot be told (%s)", worker.repo.path, error)
+            return
+        self._notices.arrived(worker.repo.path, found)
 
     def resolved(self, worker: Worker, conflicts: tuple[Conflict, ...]) -> None:
         self._notices.conflicts(worker.repo.path, conflicts)
@@ -234,9 +251,13 @@ class Service:
         if name.startswith("pre-push."):
             found = notes.parse_push(notes.read_note(folder / name))
             if found is not None and self._group is not None:
-                task = self._group.create_task(self._follow(worker, found))
-                self._follows.add(task)
-                task.add_done_callback(self._follows.discard)
+                self._aside(self._follow(worker, found))
+
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._group is not None
+        task = self._group.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     async def _follow(self, worker: Worker, found: notes.PushNote) -> None:
         await notes.ended(found.pid, _FOLLOW_LIMIT)

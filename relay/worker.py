@@ -68,6 +68,9 @@ class Herald(Protocol):
     def changed(self, worker: Worker) -> None:
         """The worker's status, or its identity, is another."""
 
+    def arrived(self, worker: Worker, before: str, after: str) -> None:
+        """The work tree has what ``after`` brings; it was at ``before``, and ``after`` need not contain that."""
+
     def resolved(self, worker: Worker, conflicts: tuple[Conflict, ...]) -> None:
         """Conflicts were resolved by keeping both versions."""
 
@@ -354,6 +357,8 @@ class Worker:
             self._absent = None
         elif isinstance(action, FastForward):
             await actor.fast_forward(action)
+            if action.before is not None:
+                self._herald.arrived(self, action.before, action.after)
             if action.after == self._offered:
                 self._borrowed = action.after
         elif isinstance(action, Merge):
@@ -365,6 +370,7 @@ class Worker:
                     self._offered = None
                 return
             self._schedule.merged()
+            self._herald.arrived(self, action.head, action.tip)
             if conflicts:
                 self._herald.resolved(self, conflicts)
         elif isinstance(action, Recover):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 _log = logging.getLogger(__name__)
 _WORTH_A_WARNING = frozenset({"error", "polling"})
 
 
 class Condition:
-    """``state`` is `watching`, `polling`, `paused`, `held`, `off` or `error`; ``since`` in seconds since the epoch."""
+    """``state`` is `watching`, `polling`, `paused`, `held`, `off` or `error`; ``since`` in seconds since the epoch.
+    ``changed`` is called after each change."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, changed: Callable[[], None] = lambda: None) -> None:
         self._name = name
+        self._changed = changed
         self.state = "watching"
         self.reason: str | None = "starting"
         self.remedy: str | None = None
@@ -30,3 +33,4 @@ class Condition:
         elif self.state != state:
             _log.info("%s: %s again", self._name, state)
         self.state, self.reason, self.remedy, self.since = state, reason, remedy, time.time()
+        self._changed()

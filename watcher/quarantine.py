@@ -62,8 +62,15 @@ def is_secret(head: bytes) -> bool:
 
 def release_command(path: bytes) -> str:
     """The command that lets ``path`` pass, for good."""
-    name = os.fsdecode(path).encode(errors="backslashreplace").decode()
-    return f"to let it pass: git config --add autosync.allow {shlex.quote('/' + name)}"
+    pattern = release_pattern(path).encode(errors="backslashreplace").decode()
+    return f"to let it pass: git config --add autosync.allow {shlex.quote(pattern)}"
+
+
+def release_pattern(path: bytes) -> str:
+    """The pattern, as in .gitignore, that stands for this one path."""
+    # a blank at the end would be taken away, a question mark would stand for others
+    escaped = re.sub(rb"([\\*?\[]|\s$)", rb"\\\1", path)
+    return os.fsdecode(b"/" + escaped)
 
 
 def judge(path: bytes, size: int, limit: int, names: Patterns) -> Held | None:

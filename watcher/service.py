@@ -15,6 +15,7 @@ from typing import Any
 from autosync.common import inotify
 from autosync.common.config import Repo, load
 from autosync.common.control import ControlServer
+from autosync.common.desktop import Desktop
 from autosync.common.errors import Problem
 from autosync.common.inotify import Inotify
 from autosync.common.instance import Instance
@@ -22,6 +23,7 @@ from autosync.common.operations import OperationLog
 from autosync.common.version import version
 
 from . import mounts
+from .notices import Notices
 from .publish import Identity
 from .worker import Service, Worker
 
@@ -36,7 +38,10 @@ class Watcher:
         self._instance = instance
         self._started = time.time()
         config, self._repos = load(instance.config)
-        self._service = Service(Identity(config.name, user_name()), OperationLog(instance.operations))
+        self._desktop = Desktop()
+        self._desktop.wanted = config.notify.desktop
+        notices = Notices(self._desktop, instance.config)
+        self._service = Service(Identity(config.name, user_name()), OperationLog(instance.operations), notices)
         self._workers: dict[Path, tuple[Worker, asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
@@ -55,6 +60,7 @@ class Watcher:
                     await asyncio.get_running_loop().create_future()
                 finally:
                     await self._stop([task for _, task in self._workers.values()])
+                    await self._desktop.close()
 
     def reload(self) -> None:
         """Read the configuration again; a mistake in it leaves everything as it was."""
@@ -67,7 +73,8 @@ class Watcher:
         config, repos = load(self._instance.config)
         identity = Identity(config.name, user_name())
         renamed = identity != self._service.identity
-        self._service = Service(identity, self._service.operations)
+        self._service = Service(identity, self._service.operations, self._service.notices)
+        self._desktop.wanted = config.notify.desktop
         self._apply(repos, all_anew=renamed)
 
     def _apply(self, repos: list[Repo], all_anew: bool = False) -> None:
@@ -77,6 +84,7 @@ class Watcher:
             if all_anew or wanted.get(path) != worker.repo:
                 del self._workers[path]
                 task.cancel()
+                self._service.notices.gone(path)
         for path, repo in wanted.items():
             if path not in self._workers:
                 worker = Worker(repo, self._service)

@@ -26,6 +26,7 @@ from .commit import Committer, Outcome
 from .condition import Condition
 from .courtesy import Hold
 from .ignores import ignored_by_git
+from .notices import Notices
 from .publish import Identity
 from .settle import Kind, Settling
 from .watch import Anew, Watch
@@ -50,6 +51,7 @@ class Service:
 
     identity: Identity
     operations: OperationLog
+    notices: Notices
     missing: dict[Path, int] = field(default_factory=dict)
     blind: set[Path] = field(default_factory=set)
 
@@ -76,7 +78,7 @@ class Worker:
     def __init__(self, repo: Repo, service: Service) -> None:
         self.repo = repo
         self._service = service
-        self._condition = Condition(os.fspath(repo.path))
+        self._condition = Condition(os.fspath(repo.path), self._tell)
         self._settling = Settling(repo.settings.settle, repo.settings.max_wait)
         self._attempts = Attempts(repo.path, self._settling, service.operations)
         self._wake = asyncio.Event()
@@ -356,6 +358,14 @@ class Worker:
             self._condition.set("polling", reason, service.remedy())
         else:
             self._condition.set("watching")
+        notices = service.notices
+        notices.held(path, attempts.held)
+        brake = attempts.hold if attempts.hold is not None and attempts.hold.kind == "brake" else None
+        notices.deletions(path, brake.reason if brake is not None else None, self.confirm_deletions)
+
+    def _tell(self) -> None:
+        condition = self._condition
+        self._service.notices.condition(self.repo.path, condition.state, condition.reason, condition.remedy)
 
     # -- small parts -------------------------------------------------------------------------
 

@@ -214,9 +214,10 @@ class Reflector(_Model):
 
 
 class Notify(_Model):
-    """`[notify]`: whom to tell of conflicts, held files and trouble."""
+    """`[notify]`: whom to tell of conflicts, held files and trouble, and of files that came."""
 
     desktop: bool = Field(default=True, description="org.freedesktop.Notifications, when there is one")
+    files: bool = Field(default=True, description="on the desktop, of files that came from other machines too")
     xmpp: list[Jid] = Field(default=[], description="a person to tell", examples=[["rene@phone.example.org"]])
 
 

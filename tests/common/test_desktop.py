@@ -1,112 +1,248 @@
-"""Desktop notices on a private session bus, with a small notification server of the test's own."""
+"""Desktop notices on a private session bus, with a small notification server of the tests' own."""
 
-# ruff: noqa: F722, F821 - D-Bus signatures stand where types would
+from __future__ import annotations
+
 import asyncio
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from dbus_fast import Variant
-from dbus_fast.aio import MessageBus
-from dbus_fast.service import ServiceInterface, method
 
-from autosync.common.desktop import Desktop
+from autosync.common import buttons
+from autosync.common.desktop import Button, Desktop, Notice
+from tests.support.desktop import fake_desktop, session_bus
 from tests.support.wait import eventually
 
 
 @pytest.fixture
-def bus(monkeypatch) -> Iterator[str]:
-    if not shutil.which("dbus-daemon"):
-        if os.environ.get("CI"):
-            pytest.fail("dbus-daemon is missing: apt-get install dbus")
-        pytest.skip("needs dbus-daemon: apt-get install dbus")
-    argv = ["dbus-daemon", "--session", "--nofork", "--print-address=1"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as daemon:
-        address = daemon.stdout.readline().strip()
+def bus(tmp_path, monkeypatch) -> Iterator[str]:
+    with session_bus(tmp_path) as address:
         monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
         yield address
-        daemon.terminate()
 
 
-class Server(ServiceInterface):
-    """org.freedesktop.Notifications, as far as notices need it."""
-
+class Clock:
     def __init__(self) -> None:
-        super().__init__("org.freedesktop.Notifications")
-        self.shown: dict[int, tuple[str, str, int]] = {}
-        self.count = 0
+        self.now = 1000.0
 
-    @method()
-    def Notify(
-        self, name: "s", replaces: "u", icon: "s", title: "s", body: "s", actions: "as", hints: "a{sv}", expire: "i"
-    ) -> "u":
-        self.count += 1
-        urgency: Variant = hints["urgency"]
-        self.shown[self.count] = (title, body, urgency.value)
-        return self.count
-
-    @method()
-    def CloseNotification(self, number: "u"):
-        self.shown.pop(number, None)
-
-    @method()
-    def GetServerInformation(self) -> "ssss":
-        return ["test", "test", "1", "1.2"]
-
-    @method()
-    def GetCapabilities(self) -> "as":
-        return ["body"]
+    def __call__(self) -> float:
+        return self.now
 
 
-def with_server(body) -> None:
+def with_server(address, body, *capabilities, clock=None) -> None:
     async def run() -> None:
-        connection = await MessageBus().connect()
-        server, desktop = Server(), Desktop()
-        connection.export("/org/freedesktop/Notifications", server)
-        await connection.request_name("org.freedesktop.Notifications")
-        try:
-            await body(server, desktop)
-        finally:
-            await desktop.close()
-            connection.disconnect()
-            await connection.wait_for_disconnect()
+        chosen = capabilities or ("actions", "body", "body-markup")
+        async with fake_desktop(address, chosen) as fake:
+            desktop = Desktop(*([clock] if clock else []))
+            try:
+                await body(fake, desktop)
+            finally:
+                await desktop.close()
 
     asyncio.run(run())
 
 
-def test_a_notice_is_shown_and_replaced(bus):
-    async def body(server, desktop):
-        desktop.show("k", "notes needs\nyou", "do this", urgent=True)
-        await eventually(lambda: server.shown, "the notice")
-        assert list(server.shown.values()) == [("notes needs you", "do this", 2)]
-        desktop.show("k", "notes is fine", "")
-        await eventually(lambda: server.count == 2, "the second notice")
-        assert [shown[0] for shown in server.shown.values()] == ["notes is fine"]
+def pressed(into: list[str], label: str) -> Button:
+    async def press() -> None:
+        into.append(label)
 
-    with_server(body)
+    return Button(label, press)
 
 
-def test_many_notices_are_not_all_shown_but_urgent_ones_are(bus):
-    async def body(server, desktop):
+def test_a_notice_is_shown_and_replaced_in_its_place(bus):
+    async def body(fake, desktop):
+        desktop.show("k", Notice("notes needs\nyou", "do <this> & that", "critical"))
+        await eventually(lambda: fake.server.shown, "the notice")
+        ((number, seen),) = fake.server.shown.items()
+        # a file's name is no markup
+        assert (seen.title, seen.body, seen.urgency) == ("notes needs you", "do &lt;this&gt; &amp; that", 2)
+        assert seen.icon.endswith("icon.svg")
+        desktop.show("k", Notice("notes is fine", urgency="low"))
+        await eventually(lambda: fake.server.calls == 2, "the second notice")
+        assert [(n, s.title, s.urgency) for n, s in fake.server.shown.items()] == [(number, "notes is fine", 0)]
+
+    with_server(bus, body)
+
+
+def test_a_server_without_markup_gets_the_text_as_it_is(bus):
+    async def body(fake, desktop):
+        desktop.show("k", Notice("t", "a <b> & \udcff"))
+        await eventually(lambda: fake.server.shown, "the notice")
+        assert fake.server.shown[1].body == "a <b> & \\xff"
+        assert fake.server.shown[1].actions == {}
+
+    with_server(bus, body, "body")
+
+
+def test_a_button_acts_once_and_a_click_is_the_first_button(bus):
+    async def body(fake, desktop):
+        done: list[str] = []
+        notice = Notice("t", "", buttons=(pressed(done, "Show"), pressed(done, "Pause")))
+        desktop.show("one", notice)
+        await eventually(lambda: fake.server.shown, "the notice")
+        assert fake.server.shown[1].labels == ["Show", "Pause"]
+        fake.server.press(1, "Pause")
+        fake.server.ActionInvoked(1, "0")
+        desktop.show("two", notice)
+        await eventually(lambda: 2 in fake.server.shown, "the second notice")
+        fake.server.press(2, "")
+        await eventually(lambda: done == ["Pause", "Show"], "both presses")
+        desktop.show("three", replace(notice, click=notice.buttons[1]))
+        await eventually(lambda: 3 in fake.server.shown, "the third notice")
+        fake.server.press(3, "")
+        await eventually(lambda: done == ["Pause", "Show", "Pause"], "the click")
+
+    with_server(bus, body)
+
+
+def test_where_a_click_would_be_one_more_button_there_is_none(bus):
+    async def body(fake, desktop):
+        fake.server.product = "Xfce Notify Daemon"
+        desktop.show("k", Notice("t", buttons=(pressed([], "Show"),)))
+        await eventually(lambda: fake.server.shown, "the notice")
+        assert list(fake.server.shown[1].actions.values()) == ["Show"]
+
+    with_server(bus, body)
+
+
+def test_a_button_that_fails_is_a_line_in_the_log(bus, caplog):
+    async def body(fake, desktop):
+        async def fail():
+            raise ValueError("no such thing")
+
+        desktop.show("k", Notice("t", buttons=(Button("Break", fail),)))
+        await eventually(lambda: fake.server.shown, "the notice")
+        fake.server.press(1, "Break")
+        await eventually(lambda: "Break: no such thing" in caplog.text, "the line")
+
+    with_server(bus, body)
+
+
+def test_what_a_person_does_with_a_notice_is_told(bus):
+    async def body(fake, desktop):
+        replies: list[str] = []
+        closed: list[bool] = []
+        notice = Notice("t", reply=replies.append, closed=lambda: closed.append(True))
+        assert await desktop.can_reply()
+        desktop.show("k", notice)
+        await eventually(lambda: fake.server.shown, "the notice")
+        fake.server.reply(1, "a message")
+        desktop.show("k", notice)
+        await eventually(lambda: 2 in fake.server.shown, "the second notice")
+        fake.server.dismiss(2)
+        await eventually(lambda: len(closed) == 2, "both ends")
+        assert replies == ["a message"]
+
+    with_server(bus, body, "actions", "body", "inline-reply")
+
+
+def test_many_notices_are_not_all_shown_but_the_newest_of_each_comes_later(bus):
+    clock = Clock()
+
+    async def body(fake, desktop):
         for number in range(30):
-            desktop.show(f"k{number}", f"n{number}", "")
-        desktop.show("u", "urgent", "", urgent=True)
-        await eventually(lambda: any(s[0] == "urgent" for s in server.shown.values()), "the urgent one")
-        assert server.count <= 7
+            desktop.show(f"k{number % 6}", Notice(f"n{number}"))
+        await eventually(lambda: fake.server.calls == 4, "the first few")
+        desktop.show("u", Notice("urgent", urgency="critical"))
+        await eventually(lambda: fake.server.titled("urgent"), "the urgent one")
+        assert sorted(s.title for s in fake.server.shown.values()) == ["n24", "n25", "n26", "n27", "urgent"]
+        clock.now += 61
+        desktop.withdraw("k0")
+        await eventually(lambda: fake.server.titled("n29"), "the others, a minute later")
+        assert not fake.server.titled("n24")
 
-    with_server(body)
+    with_server(bus, body, clock=clock)
+
+
+def test_the_bus_is_held_only_while_something_is_on_the_screen(bus):
+    async def body(fake, desktop):
+        desktop.show("k", Notice("t"))
+        await eventually(lambda: fake.server.shown, "the notice")
+        assert await fake.connections() == 1
+        fake.server.dismiss(1)
+        await fake.alone()
+
+    with_server(bus, body)
+
+
+def test_what_is_left_on_the_screen_goes_when_nobody_would_serve_it(bus):
+    async def run():
+        async with fake_desktop(bus) as fake:
+            desktop = Desktop()
+            desktop.show("plain", Notice("stays"))
+            desktop.show("button", Notice("goes", buttons=(pressed([], "x"),)))
+            await eventually(lambda: len(fake.server.shown) == 2, "both")
+            await desktop.close()
+            assert [s.title for s in fake.server.shown.values()] == ["stays"]
+
+    asyncio.run(run())
 
 
 def test_without_a_server_or_a_bus_nothing_happens(bus, monkeypatch, caplog):
     async def unanswered() -> None:
         desktop = Desktop()
-        desktop.show("k", "t", "b")
-        desktop.show("k", "t", "b")
+        desktop.show("k", Notice("t"))
+        desktop.show("other", Notice("t"))
+        await asyncio.sleep(0)
+        if desktop._work is not None:
+            await desktop._work
+        assert not await desktop.can_reply()
         await desktop.close()
 
     asyncio.run(unanswered())
-    assert len([r for r in caplog.records if "no desktop notification" in r.message]) <= 1
-    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS")
-    asyncio.run(unanswered())
+    assert len([r for r in caplog.records if "no desktop notification" in r.message]) == 1
+    for address in ("", "tcp:host=127.0.0.1,port=1", "unix:path=/nowhere/bus"):
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
+        asyncio.run(unanswered())
+
+
+def test_who_wants_no_notices_gets_none(bus):
+    async def body(fake, desktop):
+        desktop.wanted = False
+        desktop.show("k", Notice("t"))
+        assert (desktop.there, desktop._work) == (False, None)
+
+    with_server(bus, body)
+
+
+def test_a_bus_or_a_server_that_goes_and_comes_back_is_no_trouble(bus, monkeypatch, tmp_path):
+    async def run():
+        desktop = Desktop()
+        async with fake_desktop(bus) as fake:
+            desktop.show("k", Notice("one"))
+            await eventually(lambda: fake.server.shown, "the notice")
+        await eventually(lambda: desktop._server is None, "the end of the connection: nothing of ours is shown")
+        async with fake_desktop(bus) as fake:
+            desktop.show("k", Notice("two"))
+            await eventually(lambda: fake.server.titled("two"), "the notice by the new server")
+            again = tmp_path / "again"
+            again.mkdir()
+            with session_bus(again) as address:
+                monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
+                desktop._server._bus.disconnect()
+                await eventually(lambda: desktop._server is None, "the end of the old bus")
+                async with fake_desktop(address) as new:
+                    desktop.show("k", Notice("three"))
+                    await eventually(lambda: new.server.titled("three"), "the notice on the new bus")
+                    await desktop.close()
+
+    asyncio.run(run())
+
+
+def test_files_and_folders_are_shown_by_the_file_manager(bus):
+    async def body(fake, desktop):
+        await buttons.open_folder(desktop, Path("/home/rene/my notes")).press()
+        await buttons.show_files(desktop, [Path("/a/b%.txt"), Path("/a/c")]).press()
+        assert fake.files.asked == [
+            ("folders", ["file:///home/rene/my%20notes"]),
+            ("items", ["file:///a/b%25.txt", "file:///a/c"]),
+        ]
+
+    with_server(bus, body)
+
+
+def test_a_command_behind_a_button_is_run_and_its_failure_told(home, tmp_path):
+    config = home / "etc.toml"
+    with pytest.raises(Exception, match="there is no configuration file"):
+        asyncio.run(buttons.pause(config, tmp_path).press())

@@ -55,6 +55,9 @@ class Herald:
     def changed(self, worker: Worker) -> None:
         pass
 
+    def arrived(self, worker: Worker, before: str, after: str) -> None:
+        pass
+
     def resolved(self, worker: Worker, conflicts: tuple[Any, ...]) -> None:
         pass
 

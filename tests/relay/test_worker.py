@@ -27,12 +27,16 @@ class Listener:
         self.moves: list[Move] = []
         self.conflicts: list = []
         self.offers: list[Move] = []
+        self.arrivals: list[tuple[str, str]] = []
 
     def announce(self, worker, move, kind="pushed"):
         (self.moves if kind == "pushed" else self.offers).append(move)
 
     def changed(self, worker):
         pass
+
+    def arrived(self, worker, before, after):
+        self.arrivals.append((before, after))
 
     def resolved(self, worker, conflicts):
         self.conflicts += conflicts
@@ -124,6 +128,8 @@ def test_a_push_is_announced_once_and_a_fetch_never(two):
     assert a.turn() == "in sync"
     assert a.heard.moves == [Move(BRANCH, head)]
     assert b.heard.moves == []
+    assert b.heard.arrivals == [(git(a.path, "rev-parse", "HEAD~"), head)]
+    assert a.heard.arrivals == []
     assert b.read("f") == "2\n"
 
 
@@ -333,9 +339,11 @@ def test_a_race_is_fetched_merged_and_pushed_again(two):
     b.turn()
     a.commit("from-a", "1\n")
     # without a fetch: the push is rejected, and the turn goes on from there by itself
+    ours, theirs = a.head, b.head
     assert a.turn(fetch=False) in ("in sync", "syncing", "ahead")
     assert a.turn() == "in sync"
     assert a.read("from-b") == "1\n"
+    assert a.heard.arrivals == [(ours, theirs)]
 
 
 @pytest.mark.parametrize(
