@@ -102,7 +102,7 @@ class Notices:
         desktop = self._ways.desktop
         offered = (buttons.show_files(desktop, shown), buttons.open_folder(desktop, path))
         desktop.show(f"conflict {path}", Notice(title, f"{what}\n{others}", "normal", offered))
-        compare = shlex.join(["git", "-C", str(path), "diff", "--no-index", "--", *copies[0]])
+        compare = f"git -C {shlex.join([str(path), 'diff', '--no-index', '--', *copies[0]])}"
         self._tell_persons(title, f"{what} {others}\nCompare: {compare}")
 
     def status(self, path: Path, status: Status, *, by_hand: bool = False, told: bool = False) -> None:
