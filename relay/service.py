@@ -232,14 +232,16 @@ class Service:
             _log.warning("%s: hooks' notes are not noticed at once (%s)", path, error.strerror)
             return
         self._watched.add(path)
-        with contextlib.suppress(OSError):
-            # HEAD's log is written as a commit is made: a moment before its hook has run, and where none does
-            self._watch.add(worker.repository.git_dir / "logs", path, partial(self._logged, worker))
+        if not worker.repository.bare:
+            # a branch moves a moment before the hook has run, and where none runs at all; branches in folders of
+            # their own, and other kinds of ref storage, are left to the hooks
+            with contextlib.suppress(OSError):
+                self._watch.add(worker.repository.common_dir / "refs" / "heads", path, partial(self._moved, worker))
         # what was noted before the watch gave no event
         worker.hint()
 
-    def _logged(self, worker: Worker, name: str) -> None:
-        if name == "HEAD":
+    def _moved(self, worker: Worker, name: str) -> None:
+        if not name.endswith(".lock"):
             worker.hint()
 
     def _noted(self, worker: Worker, folder: Path, name: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,6 +133,23 @@ def test_a_push_is_announced_once_and_a_fetch_never(two):
     assert b.heard.arrivals == [(git(a.path, "rev-parse", "HEAD~"), head)]
     assert a.heard.arrivals == []
     assert b.read("f") == "2\n"
+
+
+def test_git_packs_what_has_piled_up_when_all_is_done(tmp_path, central):
+    a = Clone(tmp_path, "a", central)
+    git(a.path, "config", "gc.auto", "1")
+    git(a.path, "config", "gc.autoDetach", "false")
+    # git guesses the number of all objects from this folder
+    piled = (f"{n}\n" for n in itertools.count())
+    for text in itertools.islice((t for t in piled if blob_name(t).startswith("17")), 4):
+        a.commit("f", text)
+    assert a.turn() == "in sync"
+    assert [*(a.path / ".git/objects/pack").glob("*.pack")]
+    assert not (a.path / ".git/objects/17").exists()
+
+
+def blob_name(text: str) -> str:
+    return hashlib.sha1(f"blob {len(text)}\0{text}".encode()).hexdigest()
 
 
 @pytest.mark.parametrize("how", [(), ("--no-verify",)])

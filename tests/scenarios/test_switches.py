@@ -51,6 +51,15 @@ def test_watcher_off_only_commits_by_hand_travel(pair):
     until(lambda: b.read("not-committed.txt") == "x\n", "what was written meanwhile")
 
 
+def test_a_commit_that_ran_no_hooks_travels_at_once(pair):
+    _, a, b = pair
+    a.stop("watcher")
+    a.write("by-an-editor.txt", "1\n")
+    a.git("add", "by-an-editor.txt")
+    a.git("-c", "core.hooksPath=/dev/null", "commit", "-qm", "as libgit2 and JGit do")
+    until(lambda: b.read("by-an-editor.txt") == "1\n", "the commit without hooks")
+
+
 def test_relay_off_commits_stay_local(pair):
     fleet, a, b = pair
     a.stop("relay")
