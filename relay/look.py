@@ -17,9 +17,9 @@ _PUSH_MESSAGE = "update by push"
 
 
 def look(repository: Repository, memory: Memory, expected: Mapping[str, str], offered: str | None = None) -> Observed:
-    """Observe the repository. ``expected`` holds refs of the remote with the commit that a push by hand, which git
-    itself does not record, meant to put there; ``offered`` is a commit that was fetched directly from another machine.
-    Raises Unreadable, OSError.
+    """Observe the repository. ``expected`` holds refs of the remote with the commit that a push meant to put there
+    which git itself did not record: one by hand to a URL, or one that was killed before it had its answer. ``offered``
+    is a commit that was fetched directly from another machine. Raises Unreadable, OSError.
     """
     reader = repository.reader()
     if repository.bare:
@@ -92,8 +92,9 @@ def _pushed_moves(
     tracked: Mapping[str, str],
     expected: Mapping[str, str],
 ) -> tuple[Move, ...]:
-    if memory.seen is None or upstream is None or upstream.tracking is None:
+    if upstream is None or upstream.tracking is None or (memory.seen is None and not expected):
         return ()
+    first, before_all = memory.seen is None, memory.seen or {}
     prefix = _prefix(upstream)
 
     def on_remote(tracking: str) -> str:
@@ -101,12 +102,12 @@ def _pushed_moves(
 
     moves = []
     for tracking, commit in sorted(tracked.items()):
-        before = memory.seen.get(tracking)
+        before = before_all.get(tracking)
         if before == commit:
             continue
-        if expected.get(on_remote(tracking)) == commit or _by_push(reader, tracking, before):
+        if expected.get(on_remote(tracking)) == commit or (not first and _by_push(reader, tracking, before)):
             moves.append(Move(on_remote(tracking), commit))
-    for tracking, commit in sorted(memory.seen.items()):
+    for tracking, commit in sorted(before_all.items()):
         # git deletes a tracking ref when a push has deleted the branch, or when a fetch prunes it
         if tracking.startswith(prefix) and tracking not in tracked:
             moves.append(Move(on_remote(tracking), "0" * len(commit)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -16,15 +17,39 @@ _OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 class Memory:
-    """``seen``: where each ref that others care for was at the last look. ``base``: the last commit of the upstream
-    that our branch contained; None before the first look."""
+    """``seen``: where each ref that others care for was at the last look; None before the first. ``base``: the last
+    commit of the upstream that our branch contained. ``pushing``: the commit that a push, whose end nobody has seen
+    yet, was to put at each ref of the remote."""
 
     def __init__(self, folder: Path, git_dir: Path) -> None:
         digest = hashlib.sha256(os.fsencode(git_dir)).hexdigest()[:24]
         self._path = folder / f"{digest}.json"
+        # a file of its own, which is written before each push: nobody waits for the disk there
+        self._pushing_path = folder / f"{digest}.pushing"
         self.seen: dict[str, str] | None = None
         self.base: dict[str, str] = {}
+        self.pushing: dict[str, str] = {}
         self._read()
+        self._read_pushing()
+
+    def push_begins(self, ref: str, commit: str) -> None:
+        """A push is about to begin; whoever is killed while the answer is under way knows of it at the next start."""
+        self.pushing[ref] = commit
+        with contextlib.suppress(OSError):
+            self._pushing_path.parent.mkdir(parents=True, exist_ok=True)
+            self._pushing_path.write_text(json.dumps(self.pushing))
+
+    def pushes_ended(self) -> None:
+        """It is known how all of them ended."""
+        if self.pushing:
+            self.pushing = {}
+            with contextlib.suppress(OSError):
+                self._pushing_path.unlink()
+
+    def _read_pushing(self) -> None:
+        # a power cut may have left anything there: then the poll tells the others
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self.pushing = _oids(json.loads(self._pushing_path.read_bytes()))
 
     def _read(self) -> None:
         try:

@@ -113,6 +113,8 @@ class Worker:
         self._told: str | None = None
         self._tidy_from = 0.0
         self._untidy = False
+        #: the remote has been asked, or has answered, since the latest push began
+        self._answered = False
 
     # hints -------------------------------------------------------------------------------------------
 
@@ -266,6 +268,9 @@ class Worker:
             self._unsaved = remember(self._memory, seen) or self._unsaved
             if not self._fetch_due:
                 self._expected.clear()
+            if self._answered:
+                self._answered = False
+                self._memory.pushes_ended()
         rest = tuple(action for action in decided.actions if not isinstance(action, (Announce, Offer)))
         return Plan(rest, decided.status, decided.wake)
 
@@ -281,7 +286,7 @@ class Worker:
             self._memory = Memory(self._instance.state / "relay", self.repository.git_dir)
         assert self._memory is not None
         self._settings = self._effective(self.repository)
-        seen = look(self.repository, self._memory, self._expected, self._offered)
+        seen = look(self.repository, self._memory, self._memory.pushing | self._expected, self._offered)
         known_anew = self.identity.update(self.repository, self._settings.id, seen.head, seen.refs, seen.related)
         return seen, self.remote.update(self.repository, seen) or known_anew
 
@@ -342,6 +347,7 @@ class Worker:
             self._schedule.polled(self.seen, self._settings)
             try:
                 await actor.fetch(action)
+                self._answered = True
                 self._absent = None
             except BranchAbsent:
                 self._absent = action.upstream.tracking
@@ -353,7 +359,10 @@ class Worker:
             await actor.direct_fetch(action)
             self._offered = action.invitation.commit
         elif isinstance(action, Push):
+            assert self._memory is not None
+            self._memory.push_begins(action.upstream.ref, action.commit)
             await actor.push(action)
+            self._answered = True
             self._absent = None
         elif isinstance(action, FastForward):
             await actor.fast_forward(action)
