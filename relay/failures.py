@@ -19,6 +19,8 @@ class Kind(Enum):
     IN_THE_WAY = "in the way"
     AUTH = "auth"
     REJECTED = "rejected"
+    PROTECTED = "protected"
+    TOO_LARGE = "too large"
     MISSING = "missing"
     UNSAFE = "unsafe"
     BUG = "bug"
@@ -32,10 +34,15 @@ PAUSES = {
     Kind.IN_THE_WAY: (1.0, 30.0),
     Kind.AUTH: (30.0, 900.0),
     Kind.REJECTED: (60.0, 3600.0),
+    # only a person changes these, and each try sends everything once more
+    Kind.PROTECTED: (300.0, 3600.0),
+    Kind.TOO_LARGE: (600.0, 14400.0),
     Kind.MISSING: (2.0, 60.0),
     Kind.UNSAFE: (5.0, 300.0),
     Kind.BUG: (5.0, 300.0),
 }
+#: The remote was reached, and does not take the commits as they are.
+REFUSED = (Kind.REJECTED, Kind.PROTECTED, Kind.TOO_LARGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,24 @@ _AUTH = (
     "host key verification failed",
     "returned error: 401",
     "returned error: 403",
+    "access denied",
+    "marked as read only",
+    "not allowed to push code",
 )
+# "Permission to team/notes.git denied to deploy key", "W notes somebody DENIED by fallthru"
+_DENIED = re.compile(r"permission to \S+ denied to |\bdenied by (fallthru|refs/)")
+_CERTIFICATE = ("certificate problem", "certificate verification failed", "certificate verify failed")
+# a proxy's limit, git's own receive.maxInputSize, GitHub, GitLab, Gitea
+_TOO_LARGE = (
+    "returned error: 413",
+    "http 413",
+    "exceeds",
+    "too large",
+    "size limit",
+    "over the limit",
+    "quota",
+)
+_PROTECTED = ("protected", "rule violations", "pull request", "merge request", "denied to update branch")
 _OFFLINE = (
     "could not resolve host",
     "temporary failure in name resolution",
@@ -93,6 +117,9 @@ _IN_THE_WAY = (
 )
 
 
+_SMALLER = "take the large file out of the commits that wait, or raise the limit there"
+
+
 def classify(error: GitError, remote: str, folder: str) -> Failure:
     """The failure behind a git command that talked to ``remote`` for the repository in ``folder``."""
     text = (error.message + "\n" + error.stdout.decode(errors="replace")).lower()
@@ -103,11 +130,20 @@ def classify(error: GitError, remote: str, folder: str) -> Failure:
 
     if isinstance(error, GitTimeout):
         return Failure(Kind.OFFLINE, f"{remote} did not answer in {error.limit:g} seconds", "tried again by itself")
-    if any_of(_AUTH):
-        remedy = f"check that this works without a password prompt: git -C {folder} ls-remote {remote}"
-        return Failure(Kind.AUTH, f"{remote} refuses this machine ({said})", remedy)
     if "remote rejected" in text or "declined" in text:
         return _rejected(error, remote, folder)
+    if any_of(_TOO_LARGE[:2]):
+        return Failure(Kind.TOO_LARGE, f"{remote} does not take so much at once ({said})", _SMALLER)
+    if any_of(_CERTIFICATE):
+        remedy = f"see what it shows: git -C {folder} ls-remote {remote}; http.sslCAInfo names an authority to trust"
+        return Failure(Kind.AUTH, f"{remote} cannot prove who it is ({said})", remedy)
+    if any_of(_AUTH) or _DENIED.search(text):
+        remedy = f"check that this works without a password prompt: git -C {folder} ls-remote {remote}"
+        return Failure(Kind.AUTH, f"{remote} refuses this machine ({said})", remedy)
+    if error.code < 0:
+        return Failure(
+            Kind.UNSAFE, f"git {error.args_run[0]} was ended by signal {-error.code}", "tried again by itself"
+        )
     if "index.lock" in text or "shallow.lock" in text:
         return Failure(Kind.LOCKED, "another git command is at work here", "goes on by itself when that ends")
     if any_of(_IN_THE_WAY):
@@ -120,10 +156,10 @@ def classify(error: GitError, remote: str, folder: str) -> Failure:
             f"{remote} is not there ({said})",
             f"look at its address: git -C {folder} remote get-url {remote}",
         )
-    if any_of(_OFFLINE):
-        return Failure(Kind.OFFLINE, f"{remote} cannot be reached ({said})", "tried again by itself")
     if "no space left" in text or "disk full" in text or "unable to write" in text:
         return Failure(Kind.UNSAFE, f"the disk is full ({said})", "make room; tried again by itself")
+    if any_of(_OFFLINE):
+        return Failure(Kind.OFFLINE, f"{remote} cannot be reached ({said})", "tried again by itself")
     if "permission denied" in text or "read-only file system" in text or "insufficient permission" in text:
         return Failure(
             Kind.UNSAFE,
@@ -163,15 +199,15 @@ def _rejected(error: GitError, remote: str, folder: str) -> Failure:
     told = [line.removeprefix("remote:").strip() for line in text.splitlines() if line.startswith("remote:")]
     told = [line for line in told if line]
     remarks = f"; it says: {' / '.join(told[:3])}" if told else ""
-    if "protected" in lowered:
-        remedy = "allow pushes to the branch there, or switch to another branch"
-    elif "exceeds" in lowered or "too large" in lowered or "size limit" in lowered:
-        remedy = "take the large file out of the commits that wait, or raise the limit there"
-    elif "checked out" in lowered or "denyCurrentBranch".lower() in lowered:
-        remedy = "use a bare repository there (git clone --bare)"
+    if any(sign in lowered for sign in _TOO_LARGE):
+        kind, remedy = Kind.TOO_LARGE, _SMALLER
+    elif "secret" not in lowered and any(sign in lowered for sign in _PROTECTED):
+        kind, remedy = Kind.PROTECTED, "allow pushes to the branch there, or switch to another branch"
+    elif "checked out" in lowered or "denycurrentbranch" in lowered:
+        kind, remedy = Kind.PROTECTED, "use a bare repository there (git clone --bare)"
     else:
-        remedy = f"see what it wants with: git -C {folder} push {remote}"
-    return Failure(Kind.REJECTED, f"{remote} does not take the push ({why}{remarks})", remedy)
+        kind, remedy = Kind.REJECTED, f"see what it wants with: git -C {folder} push {remote}"
+    return Failure(kind, f"{remote} does not take the push ({why}{remarks})", remedy)
 
 
 def _last_line(error: GitError) -> str:

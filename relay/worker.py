@@ -17,14 +17,14 @@ from autosync.common.errors import Problem, write_report
 from autosync.common.git import GitError
 from autosync.common.instance import Instance
 from autosync.common.operations import Operation, OperationLog
-from autosync.common.reader import Unreadable
+from autosync.common.reader import Reader, Unreadable
 from autosync.common.repository import Repository
 
 from .act import Actor, BranchAbsent, Failed, Stopped
 from .announcement import Announcement
 from .announcement import Kind as AnnouncementKind
 from .conflict import Conflict
-from .failures import Failure, Kind
+from .failures import REFUSED, Failure, Kind
 from .identity import Identity
 from .look import look, remember
 from .memory import Memory
@@ -115,6 +115,8 @@ class Worker:
         self._untidy = False
         #: the remote has been asked, or has answered, since the latest push began
         self._answered = False
+        #: the commit that the remote did not take
+        self._refused: str | None = None
 
     # hints -------------------------------------------------------------------------------------------
 
@@ -286,9 +288,19 @@ class Worker:
             self._memory = Memory(self._instance.state / "relay", self.repository.git_dir)
         assert self._memory is not None
         self._settings = self._effective(self.repository)
+        self._see_whether_mended(self.repository.reader())
         seen = look(self.repository, self._memory, self._memory.pushing | self._expected, self._offered)
         known_anew = self.identity.update(self.repository, self._settings.id, seen.head, seen.refs, seen.related)
         return seen, self.remote.update(self.repository, seen) or known_anew
+
+    def _see_whether_mended(self, reader: Reader) -> None:
+        """A person who has taken back what the remote refused waits for no pause."""
+        if self._refused is not None:
+            head = reader.head().commit or ""
+            there = head and reader.has_commit(self._refused)
+            if not (there and reader.is_ancestor(self._refused, head)):
+                self._refused = None
+                self._schedule.forget_pauses()
 
     def _effective(self, repository: Repository) -> Settings:
         shared = config.load_shared(repository.work_tree) if repository.work_tree else Shared()
@@ -362,7 +374,7 @@ class Worker:
             assert self._memory is not None
             self._memory.push_begins(action.upstream.ref, action.commit)
             await actor.push(action)
-            self._answered = True
+            self._answered, self._refused = True, None
             self._absent = None
         elif isinstance(action, FastForward):
             await actor.fast_forward(action)
@@ -393,6 +405,8 @@ class Worker:
         self._schedule.failed(action, failure.kind)
         if isinstance(action, Push) and failure.kind is Kind.RACE:
             self._fetch_due = True
+        if isinstance(action, Push) and failure.kind in REFUSED:
+            self._refused = action.commit
         if failure.kind not in (Kind.RACE, Kind.LOCKED):
             self._set_failure(failure)
 

@@ -340,6 +340,37 @@ def test_a_hook_that_rejects_is_shown_with_its_words(two, central):
     assert a.turn() == "in sync"
 
 
+def test_a_push_that_was_too_large_goes_on_when_the_file_is_taken_out(two, central):
+    a, _ = two
+    git(central, "config", "receive.maxInputSize", "20000")
+    before = a.head
+    git(a.path, "config", "core.compression", "0")
+    a.commit("large", "x" * 100000)
+    assert a.turn() == "error"
+    assert "exceeds" in a.reason
+    assert "large file" in a.worker.status.remedy
+    pushed_from = a.worker._schedule.push_from
+    assert pushed_from > a.worker._clock() + 100
+
+    def by_itself() -> str:
+        async def run() -> None:
+            a.worker.hint()
+            await a.worker._turn()
+
+        asyncio.run(run())
+        return a.worker.status.name
+
+    # a further commit changes nothing, another history does
+    a.commit("small", "1\n")
+    assert by_itself() == "error"
+    git(a.path, "reset", "-q", "--soft", before)
+    git(a.path, "reset", "-q", "large")
+    (a.path / "large").rename(a.path.parent / "large")
+    git(a.path, "commit", "-qm", "without")
+    assert by_itself() == "in sync"
+    assert git(central, "rev-parse", BRANCH) == a.head
+
+
 def test_an_unreachable_remote_is_offline_and_comes_back(two, central):
     a, _ = two
     head = a.commit("f", "1\n")
