@@ -65,6 +65,10 @@ class Attempts:
         self.hold: Hold | None = None
         self.trouble: Problem | None = None
         self.held: dict[bytes, Held] = {}
+        #: A watcher that was killed may have left git's lock and a commit on its way.
+        self.left_over = True
+        #: Such a commit was finished: everything is to be compared with the index again.
+        self.compare_again = False
         #: Other repositories that were met.
         self.nested: set[bytes] = set()
 
@@ -99,7 +103,7 @@ class Attempts:
     def next_try(self) -> float:
         """When `attempt` is worth while again, if no event comes first."""
         now, earliest = time.monotonic(), self._earliest()
-        if earliest > now and len(self._settling):
+        if earliest > now and (len(self._settling) or self.left_over):
             return earliest  # the marks are not looked at: there may be very many
         deadline = self._settling.deadline(now)
         return float("inf") if deadline is None else deadline
@@ -122,6 +126,8 @@ class Attempts:
         batch = self._settling.due(now, everything)
         if polling and not everything:
             batch = self._unchanged(batch, now)
+        if not batch and self.left_over:
+            return await self._clear_up(repository, committer)
         if not batch:
             if not len(self._settling):
                 self._note_hold(None)
@@ -150,18 +156,35 @@ class Attempts:
         self._take(batch, outcome)
         return outcome
 
-    async def _commit(self, repository: Repository, committer: Committer, batch: Batch) -> Outcome | None:
-        """One try, under the repository's lock; None when the relay has that. Raises Problem."""
+    async def _clear_up(self, repository: Repository, committer: Committer) -> None:
+        """With nothing to commit, too, git's lock must not stay in everybody's way."""
+        try:
+            outcome = await self._commit(repository, committer, None)
+        except Problem as problem:
+            self.trouble, self.hold = problem, None
+            self.not_before = time.monotonic() + self._trouble_pause.next()
+            return
+        if outcome is None:
+            self.not_before = time.monotonic() + self._busy.next()
+        else:
+            self.trouble = None
+
+    async def _commit(self, repository: Repository, committer: Committer, batch: Batch | None) -> Outcome | None:
+        """One try, under the repository's lock; None when the relay has that. Without a batch, only what was left by a
+        killed one is cleared up. Raises Problem."""
         try:
             lock = locks.acquire(repository.lock)
         except locks.Held:
             self._note_hold(Hold("lock", "the relay is at work in the work tree", brief=True))
             return None
         try:
-            committer.recover(repository.reader())
+            self.compare_again = committer.recover(repository.reader()) or self.compare_again
             if checkout.journal(repository) is not None:
                 # the relay moves the work tree only with the lock held, so this one was killed
                 await checkout.recovered(repository, lock)
+            self.left_over = False
+            if batch is None:
+                return Outcome()
             outcome = await committer.commit(batch.paths, batch.rehash, lock)
         except checkout.Busy:
             return None

@@ -93,14 +93,16 @@ class Committer:
             if not journal.journal_path(self.repository).exists():
                 journal.clear(self.repository)
 
-    def recover(self, reader: Reader) -> None:
-        """Clear up after a killed watcher; the repository's lock is held."""
+    def recover(self, reader: Reader) -> bool:
+        """Clear up after a killed watcher; the repository's lock is held. Returns whether the index may be another
+        now: what was compared with it before has to be compared again."""
         if not journal.journal_path(self.repository).exists():
-            return
+            return False
         said = journal.recover(self.repository, reader.head().commit)
         if said:
             _log.warning("%s: %s", self.repository.path, said)
         self._clean = None
+        return said is not None
 
     async def post_commit(self) -> None:
         """Run the person's `post-commit`, which is also where our own hook leaves its note."""

@@ -313,6 +313,10 @@ class Worker:
             await self._serve_forced(repository, committer)
         else:
             await self._attempts.attempt(repository, committer, polling=polling)
+        if self._attempts.compare_again:
+            self._attempts.compare_again = False
+            await self._scan()
+            self._wake.set()
         self._note_nested(watch)
 
     async def _serve_forced(self, repository: Repository, committer: Committer) -> None:

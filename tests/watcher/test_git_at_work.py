@@ -128,10 +128,8 @@ def test_a_move_whose_relay_was_killed_is_recovered_from_first(watched):
     assert checkout.journal(repository) is None
 
 
-@pytest.mark.parametrize("moment", ["before HEAD", "after HEAD"])
-def test_a_commit_that_was_killed_is_finished_or_dropped(watched, moment):
-    """The two sides of the one moment where branch and index differ."""
-    w = watched("settle = 0", start=False)
+def on_its_way(w, moment):
+    """A second version of `f`, as a watcher leaves it that is killed at the one moment where branch and index differ."""
     w.write("f", "1")
     w.git("add", "-A")
     w.git("commit", "-qm", "first")
@@ -148,16 +146,36 @@ def test_a_commit_that_was_killed_is_finished_or_dropped(watched, moment):
     if moment == "after HEAD":
         w.git("update-ref", "HEAD", commit)
     assert (w.root / ".git" / "index.lock").exists()
+
+
+@pytest.mark.parametrize("moment", ["before HEAD", "after HEAD"])
+def test_a_commit_that_was_killed_is_finished_or_dropped(watched, moment):
+    w = watched("settle = 0", start=False)
+    on_its_way(w, moment)
     w.start()
-    if moment == "before HEAD":
-        w.until_committed("f", b"2")
-    else:
-        w.write("g", "1")
-        w.until_committed("g", b"1")
+    until(lambda: not (w.root / ".git" / "index.lock").exists(), "git's lock to go, though nothing else changes")
+    w.until_committed("f", b"2")
     w.until_clean()
     assert w.git("log", "--format=%s").splitlines().count("on its way") == (moment == "after HEAD")
     assert not (w.root / ".git" / "index.lock").exists()
     assert w.git("diff", "--cached", "--name-only") == ""
+
+
+@pytest.mark.parametrize("moment", ["before HEAD", "after HEAD"])
+@pytest.mark.parametrize("another", [False, True])
+def test_what_was_put_back_after_a_commit_that_was_killed_is_committed(watched, moment, another):
+    """It is what the old index has, and not what the new one has."""
+    w = watched("settle = 0", start=False)
+    on_its_way(w, moment)
+    w.write("f", "1")
+    if another:
+        w.write("g", "1")
+    w.start()
+    until(lambda: not (w.root / ".git" / "index.lock").exists(), "git's lock to go")
+    w.until_committed("f", b"1")
+    w.until_clean()
+    if another:
+        assert w.committed("g") == b"1"
 
 
 @pytest.fixture
