@@ -129,7 +129,7 @@ def test_a_move_whose_relay_was_killed_is_recovered_from_first(watched):
 
 
 def on_its_way(w, moment):
-    """A second version of `f`, as a watcher leaves it that is killed at the one moment where branch and index differ."""
+    """A second version of `f`, as a watcher leaves it that is killed where branch and index differ."""
     w.write("f", "1")
     w.git("add", "-A")
     w.git("commit", "-qm", "first")
