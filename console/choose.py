@@ -33,10 +33,18 @@ def several(chosen: Sequence[Repo], command: str) -> Problem:
     return Problem(f"{len(chosen)} repositories are configured: say which", "\n".join(shown))
 
 
+def inside(repos: Sequence[Repo], path: Path) -> Repo | None:
+    """The repository that ``path`` is or lies in: the innermost of several."""
+    for candidate in (path, path.resolve()):
+        found = [r for r in repos if candidate.is_relative_to(r.path) or candidate.is_relative_to(r.path.resolve())]
+        if found:
+            return max(found, key=lambda repo: len(repo.path.parts))
+    return None
+
+
 def _containing(instance: Instance, repos: Sequence[Repo], path: Path) -> Repo:
     wanted = absolute(path)
-    for candidate in (wanted, wanted.resolve()):
-        inside = [r for r in repos if candidate.is_relative_to(r.path) or candidate.is_relative_to(r.path.resolve())]
-        if inside:
-            return max(inside, key=lambda repo: len(repo.path.parts))
-    raise Problem(f"{wanted} is in no repository of {instance.config}", f"add it with: autosync init {wanted}")
+    found = inside(repos, wanted)
+    if found is None:
+        raise Problem(f"{wanted} is in no repository of {instance.config}", f"add it with: autosync init {wanted}")
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import click
 from autosync.common.instance import Instance
 from autosync.common.operations import Operation, OperationLog
 
-from . import wording
+from . import moments, wording
+from .brought import Brought
 from .choose import absolute
 from .edge import subcommand
-from .terminal import say
+from .pager import page
 
 #: File names shown for one operation.
 _SHOWN = 3
@@ -25,37 +27,77 @@ _SHOWN = 3
 @click.command("log")
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("-n", "number", type=click.IntRange(0), default=30, show_default=True, help="How many; 0: all.")
+@click.option("--machine", metavar="NAME", help="Only what was made on that machine.")
+@click.option("--since", metavar="TIME", help="Only what came after: '2 hours ago', '2026-03-01 14:00'.")
+@click.option("--until", metavar="TIME", help="Only what came before.")
+@click.option("--action", "actions", metavar="WORD", multiple=True, help="Only commit, merge, push, hold ...")
 @click.option("--json", "as_json", is_flag=True, help="For scripts: one JSON object a line.")
 @subcommand
-def command(instance: Instance, paths: tuple[Path, ...], number: int, as_json: bool) -> None:
+def command(
+    instance: Instance,
+    paths: tuple[Path, ...],
+    number: int,
+    machine: str | None,
+    since: str | None,
+    until: str | None,
+    actions: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Show what autosync did of its own accord: commits, merges, pushes, what it held back, and why.
 
-    PATH is a repository, or a file or folder in one.
+    PATH is a repository, or a file or folder in one. For a file, and for a machine, what came in with a merge counts.
     """
-    wanted = [absolute(path) for path in paths]
-    found = deque(
-        (operation for operation in OperationLog(instance.operations).read() if _concerns(operation, wanted)),
-        maxlen=number or None,
-    )
-    now = time.time()
-    for operation in found:
-        if as_json:
+    brought = Brought()
+    tests: list[Callable[[Operation], bool]] = []
+    if since is not None:
+        first = moments.moment(since)
+        tests.append(lambda operation: operation.time >= first)
+    if until is not None:
+        last = moments.moment(until)
+        tests.append(lambda operation: operation.time <= last)
+    if actions:
+        tests.append(lambda operation: operation.action in actions)
+    if paths:
+        wanted = [absolute(path) for path in paths]
+        tests.append(lambda operation: any(_concerns(operation, path, brought) for path in wanted))
+    if machine is not None:
+        here = _name(instance)
+        tests.append(lambda operation: machine in brought.machines(operation, here))
+    found = _newest(OperationLog(instance.operations).read(), tests, number)
+    if as_json:
+        for operation in found:
             print(json.dumps(asdict(operation)))
-        else:
-            say(line(operation, now, Path.home()))
-    if not found and not as_json:
-        say("nothing yet")
+        return
+    now, home = time.time(), Path.home()
+    page([line(operation, now, home) for operation in found] or ["nothing yet" if not tests else "nothing like that"])
 
 
-def _concerns(operation: Operation, wanted: list[Path]) -> bool:
-    """Whether the operation is about one of the paths; a repository itself, or what is above it, matches all in it."""
-    if not wanted:
-        return True
+def _name(instance: Instance) -> str:
+    from autosync.common import config
+
+    return config.load(instance.config)[0].name
+
+
+def _newest(operations: Iterable[Operation], tests: list[Callable[[Operation], bool]], number: int) -> list[Operation]:
+    """The newest that pass all tests, oldest first. From the end: some tests ask git."""
+    found: deque[Operation] = deque()
+    for operation in reversed(list(operations)):
+        if all(test(operation) for test in tests):
+            found.appendleft(operation)
+            if len(found) == number:
+                break
+    return list(found)
+
+
+def _concerns(operation: Operation, path: Path, brought: Brought) -> bool:
+    """Whether the operation is about the path; a repository itself, or what is above it, matches all in it."""
     root = Path(operation.repository)
-    return any(
-        root.is_relative_to(path) or any((root / name).is_relative_to(path) for name in operation.paths)
-        for path in wanted
-    )
+    if root.is_relative_to(path):
+        return True
+    if not path.is_relative_to(root):
+        return False
+    named = any((root / name).is_relative_to(path) for name in operation.paths)
+    return named or brought.touches(operation, str(path.relative_to(root)))
 
 
 def line(operation: Operation, now: float, home: Path | None) -> str:

@@ -21,6 +21,7 @@ _COMMANDS = {
     "sync": ("sync", "Commit, pull and push now, and wait."),
     "pause": ("pause", "Let repositories alone until they are resumed."),
     "resume": ("resume", "Go on with paused repositories, or with a held deletion."),
+    "explain": ("explain", "Why a file is not synchronised, and what to do about it."),
     "log": ("log", "What autosync did of its own accord."),
     "undo": ("undo", "Take back the newest commit or merge that autosync made."),
     "restore": ("restore", "Bring an earlier version of a file back."),

@@ -16,7 +16,7 @@ from autosync.common.git import Git, split
 from autosync.common.instance import Instance
 from autosync.common.repository import Repository
 
-from . import wording
+from . import moments, wording
 from .choose import absolute, choose
 from .edge import subcommand
 from .terminal import say
@@ -66,7 +66,7 @@ def _commit_at(git: Git, at: str, file: Path) -> str:
     if named.code == 0:
         return named.text
     # git reads any words as a time: one that it does not understand is now
-    if not any(character.isdigit() for character in at) and at not in ("yesterday", "noon", "midnight", "now"):
+    if not moments.is_one(at):
         raise Problem(f"{at!r} is neither a time nor a commit", "say for example --at '2 hours ago'")
     found = git.run("rev-list", "-1", f"--before={at}", "HEAD", "--").text
     if not found:

@@ -13,7 +13,9 @@ import click
 from autosync.common import config, control
 from autosync.common.config import Repo
 from autosync.common.errors import EXIT_OK, EXIT_PROBLEM, Problem
+from autosync.common.git import GitError
 from autosync.common.instance import Instance
+from autosync.common.reader import Unreadable
 
 from . import look, services, wording
 from .choose import choose
@@ -23,19 +25,48 @@ from .terminal import complain, progress, say
 
 @click.command("sync")
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @subcommand
-def command(instance: Instance, paths: tuple[Path, ...]) -> int:
+def command(instance: Instance, paths: tuple[Path, ...], dry_run: bool) -> int:
     """Commit what has changed, pull and push, and wait. Ends with 0 only when all is in sync.
 
     Without PATH, all repositories. Works without a running relay, too.
     """
     _, repos = config.load(instance.config)
     chosen = choose(instance, repos, paths)
+    if dry_run:
+        return max(_preview(instance, repo) for repo in chosen)
     with progress() as show:
         outcome = asyncio.run(_sync(instance, chosen, show))
     for repo in chosen:
         _tell(repo, *outcome[repo.path])
     return EXIT_OK if all(state == "in sync" for state, _, _ in outcome.values()) else EXIT_PROBLEM
+
+
+def _preview(instance: Instance, repo: Repo) -> int:
+    """Say what would be done; returns the exit code."""
+    from .dryrun import preview
+
+    shown = wording.path(repo.path, Path.home())
+    try:
+        found = preview(instance, repo)
+    except Problem as problem:
+        _tell(repo, "error", problem.what, problem.remedy)
+        return EXIT_PROBLEM
+    except (GitError, Unreadable, OSError) as error:
+        _tell(repo, "error", str(error), f"see: git -C {repo.path} fetch --dry-run")
+        return EXIT_PROBLEM
+    status = found.status
+    stuck = status.remedy is not None
+    if stuck:
+        _tell(repo, status.name, status.reason, status.remedy)
+    if found.steps:
+        say(f"{shown}:")
+        for step in found.steps:
+            say(f"  would {step}")
+    elif not stuck:
+        say(f"{shown}: nothing to do")
+    return EXIT_PROBLEM if stuck else EXIT_OK
 
 
 #: A repository's end: state, and for one that is stuck the reason and the remedy.
@@ -111,10 +142,11 @@ async def _once(instance: Instance, repo: Repo) -> dict[str, Any]:
 
 
 def _tell(repo: Repo, state: str, reason: str | None, remedy: str | None) -> None:
-    shown = wording.path(repo.path, Path.home())
+    home = Path.home()
+    shown = wording.path(repo.path, home)
     if state == "in sync":
         say(f"{shown}: in sync")
         return
-    complain(f"{shown}: {state}" + (f": {reason}" if reason else ""))
+    complain(f"{shown}: {state}" + (f": {wording.homely(reason, home)}" if reason else ""))
     if remedy:
-        complain(f"   {remedy}")
+        complain(f"   {wording.homely(remedy, home)}")

@@ -147,7 +147,7 @@ def test_the_log_shows_what_was_done_where(machine):
     assert second.endswith("~/notes  commit main 3333333 (a\\nb, c, d and 1 more) in 0.25 s")
     assert machine.run("log", machine.notes)[1].splitlines() == [second]
     assert machine.run("log", machine.notes / "e")[1].splitlines() == [second]
-    assert machine.run("log", machine.notes / "other")[1] == "nothing yet\n"
+    assert machine.run("log", machine.notes / "other")[1] == "nothing like that\n"
     assert machine.run("log", "-n", "1")[1].splitlines() == [second]
     log.append(Operation(str(machine.notes), "hold", detail="why"))
     assert machine.run("log", "-n", "1", machine.notes)[1].endswith("~/notes  hold why\n")
@@ -169,3 +169,48 @@ def test_config_may_stand_on_either_side_of_the_command(machine, capsys):
 
     assert main(["status", "--config", str(machine.config), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "laptop"
+
+
+def test_a_dry_run_says_what_would_be_done_and_changes_nothing(machine):
+    (machine.notes / "new").touch()
+    git(machine.notes, "commit", "-q", "--allow-empty", "-m", "second")
+    before = git(machine.notes, "rev-parse", "HEAD"), git(machine.central, "rev-parse", "HEAD")
+    code, out, err = machine.run("sync", "--dry-run")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "~/notes:",
+        "  would commit 1 changed file, but for what is held back",
+        "  would push 2 commits to origin/main",
+        "  would tell the other machines",
+    ]
+    assert before == (git(machine.notes, "rev-parse", "HEAD"), git(machine.central, "rev-parse", "HEAD"))
+    assert git(machine.notes, "status", "--porcelain") == "?? new"
+    (machine.notes / "new").unlink()
+    git(machine.notes, "push", "-q")
+    assert machine.run("sync", "--dry-run")[1] == "~/notes: nothing to do\n"
+
+
+def test_a_dry_run_asks_the_remote_but_fetches_nothing(machine, home):
+    git(home, "clone", "-q", str(machine.central), "other")
+    git(home / "other", "commit", "-q", "--allow-empty", "-m", "theirs")
+    git(home / "other", "push", "-q")
+    theirs = git(home / "other", "rev-parse", "--short=7", "HEAD")
+    code, out, _ = machine.run("sync", "--dry-run")
+    assert code == 0
+    assert f"would fetch {theirs}, which is new at origin/main, and merge it" in out
+    git(machine.notes, "fetch", "-q")
+    assert "would take over 1 commit of origin/main" in machine.run("sync", "--dry-run")[1]
+    git(machine.notes, "commit", "-q", "--allow-empty", "-m", "ours")
+    assert "would merge 1 commit of origin/main with 1 commit from here" in machine.run("sync", "--dry-run")[1]
+
+
+def test_a_dry_run_says_what_stands_in_the_way(machine):
+    machine.config.write_text(machine.config.read_text() + 'push = "manual"\n')
+    git(machine.notes, "commit", "-q", "--allow-empty", "-m", "second")
+    code, _, err = machine.run("sync", "--dry-run")
+    assert code == 1
+    assert "1 commit waits for a push by hand" in err
+    git(machine.notes, "remote", "set-url", "origin", str(machine.notes / "nowhere"))
+    code, _, err = machine.run("sync", "--dry-run")
+    assert code == 1
+    assert "nowhere" in err
