@@ -127,7 +127,8 @@ class Attempts:
         if polling and not everything:
             batch = self._unchanged(batch, now)
         if not batch and self.left_over:
-            return await self._clear_up(repository, committer)
+            await self._clear_up(repository, committer)
+            return None
         if not batch:
             if not len(self._settling):
                 self._note_hold(None)
