@@ -30,6 +30,8 @@ fail() {
 
 commands="autosync git-autosync autosync-watcher autosync-relay autosync-reflector autosync-install-hooks"
 units="autosync-watcher.service autosync-relay.service"
+# for `autosync enable reflector`
+idle_units="autosync-reflector.socket autosync-reflector.service"
 
 # --- what this machine needs -------------------------------------------------------------------------------
 
@@ -119,7 +121,7 @@ only_one() {
     fi
 }
 
-is_ours() { [ -L "$1" ] && case $(readlink "$1") in "$data"/current/bin/*) true ;; *) false ;; esac; }
+is_ours() { [ -L "$1" ] && case $(readlink "$1") in "$data"/current/*) true ;; *) false ;; esac; }
 
 processes_in() {
     # the ids of processes that run from folder $1; the pattern comes by standard input, as grep is one, too
@@ -177,7 +179,7 @@ build() {
     # from a copy: a build leaves folders in the tree, from which the next one would take modules that are gone
     copy=$data/$new/source
     mkdir "$copy"
-    for name in pyproject.toml README.md LICENSE common console hooks relay watcher; do
+    for name in pyproject.toml README.md LICENSE common console hooks packaging relay watcher; do
         cp -R "$source_folder/$name" "$copy/"
     done
     pip install --no-build-isolation --no-deps "$copy"
@@ -201,6 +203,26 @@ switch() {
     done
 }
 
+documents() {
+    # manual pages, and completion for bash and fish, as links into the version in use; $1: install or remove.
+    # man looks beside the folders of the PATH, bash and fish in the data folder.
+    share=$(dirname "$data")
+    for pair in "man/man1 $HOME/.local/share/man/man1" \
+        "bash-completion/completions $share/bash-completion/completions" \
+        "fish/vendor_completions.d $share/fish/vendor_completions.d"; do
+        from=$data/current/share/${pair%% *} to=${pair#* }
+        for file in "$to"/*; do
+            # of commands that this version does not have
+            if is_ours "$file" && { [ "$1" = remove ] || [ ! -e "$file" ]; }; then rm -f "$file"; fi
+        done
+        [ "$1" = install ] || continue
+        mkdir -p "$to"
+        for file in "$from"/*; do
+            [ -e "$to/${file##*/}" ] || ln -s "$file" "$to/${file##*/}"
+        done
+    done
+}
+
 sample_configuration() {
     "$data/current/bin/python" -c '
 from autosync.common.instance import Instance
@@ -213,19 +235,21 @@ print("A sample configuration is in" if ensure_file(instance) else "Your configu
 services() {
     if ! user_systemd; then
         say "There is no systemd user session here: start the services in the background of yours, with"
-        say "  autosync-watcher &"
-        say "  autosync-relay &"
+        say "  setsid --fork autosync-watcher --log-file ~/.local/state/autosync/watcher.log"
+        say "  setsid --fork autosync-relay --log-file ~/.local/state/autosync/relay.log"
         return
     fi
-    mkdir -p "$unit_folder"
     fresh=
     for unit in $units; do
         [ -e "$unit_folder/$unit" ] || fresh="$fresh $unit"
-        # systemd.unit(5): the path is in quotes there, and % stands for itself when doubled
-        escaped=$(printf '%s' "$bin" | sed -e 's/%/&&/g' -e 's/[\\"]/\\&/g' -e 's/[\\&|]/\\&/g')
-        sed "s|@COMMANDS@|$escaped|" "$source_folder/systemd/$unit" >"$unit_folder/$unit.new"
-        mv "$unit_folder/$unit.new" "$unit_folder/$unit"
     done
+    "$data/current/bin/python" -c '
+import sys
+from pathlib import Path
+from autosync.console import units
+for service in ("watcher", "relay", "reflector"):
+    units.write(Path(sys.argv[1]), service)
+' "$bin"
     systemctl --user daemon-reload
     # what the person has switched off since stays off
     # shellcheck disable=SC2086 # a list of units
@@ -250,6 +274,7 @@ install() {
     refuse_strangers
     build
     switch
+    documents install
     sample_configuration
     services
     sweep
@@ -284,12 +309,12 @@ uninstall() {
     installed=no
     [ ! -L "$data/current" ] || installed=yes
     if user_systemd; then
-        for unit in $units; do
+        for unit in $units $idle_units; do
             [ ! -e "$unit_folder/$unit" ] || systemctl --user --quiet disable --now "$unit" || true
         done
     fi
-    for unit in $units; do
-        if [ -e "$unit_folder/$unit" ] && grep -q "Installed by autosync's install.sh" "$unit_folder/$unit"; then
+    for unit in $units $idle_units; do
+        if [ -e "$unit_folder/$unit" ] && grep -q '^# Written by autosync' "$unit_folder/$unit"; then
             rm -f "$unit_folder/$unit"
         fi
     done
@@ -300,6 +325,7 @@ uninstall() {
     for name in $commands; do
         ! is_ours "$bin/$name" || rm -f "$bin/$name"
     done
+    documents remove
     rm -rf "$data/current" "$data/versions"
     rm -f "$data"/current.new-* "$data/install.lock"
     rmdir "$data" 2>/dev/null || true

@@ -13,6 +13,10 @@ from .errors import EXIT_INTERRUPTED, EXIT_OK
 config_option = click.option(
     "--config", metavar="FILE", type=click.Path(path_type=Path), help="Configuration file, instead of the usual one."
 )
+#: The option of every service.
+log_file_option = click.option(
+    "--log-file", metavar="FILE", type=click.Path(path_type=Path), help="Log there, instead of to standard error."
+)
 
 
 def run(command: click.Command, program: str, argv: list[str] | None) -> int:

@@ -1,40 +1,19 @@
-"""What every long-running service does alike: one per instance, stop on SIGTERM, logs on standard error."""
+"""What every long-running service does alike: one per instance, stop on SIGTERM, tell systemd."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import os
+import faulthandler
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 
 from . import locks
 from .errors import Problem
 from .instance import Instance
+from .systemd import ServiceManager
 
-# sd-daemon(3): the journal reads a line's priority from such a prefix
-_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
-
-
-class _JournalFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        priority = _PRIORITIES.get(record.levelno, 6)
-        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
-
-
-def set_up_logging(verbose: bool = False) -> None:
-    """Log to standard error: with priorities for the journal where it reads, with times elsewhere."""
-    handler = logging.StreamHandler(sys.stderr)
-    if os.environ.get("JOURNAL_STREAM"):
-        handler.setFormatter(_JournalFormatter("%(message)s"))
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
-    # slixmpp logs each stanza, with what is in it, at debug level
-    logging.getLogger("slixmpp").setLevel(logging.ERROR)
+_STANDARD_ERROR = 2
 
 
 @contextlib.contextmanager
@@ -59,11 +38,16 @@ def only_one(instance: Instance, service: str) -> Iterator[None]:
         locks.release(descriptor)
 
 
-def run_until_stopped(body: Callable[[], Awaitable[None]], on_reload: Callable[[], None] | None = None) -> int:
+def run_until_stopped(
+    body: Callable[[], Awaitable[None]], manager: ServiceManager, on_reload: Callable[[], None] | None = None
+) -> int:
     """Run ``body`` in a new event loop until it ends, or SIGTERM or SIGINT cancels it; returns 0.
 
-    ``on_reload`` is called on SIGHUP.
+    ``on_reload`` is called on SIGHUP. ``manager`` gets signs of life meanwhile, and hears of the end; that the service
+    is ready is for the body to say.
     """
+    # a service that hangs is ended by SIGABRT (WatchdogSignal=): say where it hung
+    faulthandler.enable(_STANDARD_ERROR)
 
     async def supervise() -> None:
         task = asyncio.ensure_future(body())
@@ -73,17 +57,22 @@ def run_until_stopped(body: Callable[[], Awaitable[None]], on_reload: Callable[[
         def stop() -> None:
             nonlocal stopped
             stopped = True
+            manager.stopping()
             task.cancel()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
         if on_reload is not None:
             loop.add_signal_handler(signal.SIGHUP, on_reload)
+        watchdog = asyncio.create_task(manager.watchdog(), name="watchdog")
         try:
             await task
         except asyncio.CancelledError:
             if not stopped:
                 raise
+        finally:
+            watchdog.cancel()
+            await asyncio.gather(watchdog, return_exceptions=True)
 
     asyncio.run(supervise())
     return 0

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 
 
 @cache
 def version() -> str:
-    """The installed version, `unknown` for a tree that is not installed."""
+    """The installed version; for a source tree that is not installed, the one it declares and `+tree`."""
     try:
         return metadata.version("autosync")
     except metadata.PackageNotFoundError:
+        return of_tree(Path(__file__).resolve().parents[1])
+
+
+def of_tree(folder: Path) -> str:
+    """The version that the source tree in ``folder`` declares, or `unknown`."""
+    try:
+        declared = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    except OSError:
         return "unknown"
+    found = re.search(r'^name = "autosync"\nversion = "([^"]+)"$', declared, re.MULTILINE)
+    return f"{found[1]}+tree" if found else "unknown"

@@ -27,6 +27,8 @@ _COMMANDS = {
     "restore": ("restore", "Bring an earlier version of a file back."),
     "peers": ("peers", "The other machines, and fetching from them directly."),
     "doctor": ("doctor", "Look for what is wrong, and say how to mend it."),
+    "enable": ("enable", "Start the services now and at each login, together or one by one."),
+    "disable": ("enable", "Stop the services, together or one by one, until they are enabled again."),
     "demo": ("demo", "See two machines keep a repository in sync, in a temporary folder."),
 }
 
@@ -39,7 +41,8 @@ class _Group(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f".{_COMMANDS[cmd_name][0]}", __package__)
-        command: click.Command = module.command
+        # a module with several commands has each under its own name, or under `command`
+        command: click.Command = getattr(module, cmd_name, None) or module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

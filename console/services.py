@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from autosync.common import control
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance
+
+from . import units
 
 #: Both services.
 SERVICES = ("watcher", "relay")
@@ -82,20 +82,7 @@ def not_running(instance: Instance, service: str) -> Problem:
 
 def start_command(instance: Instance, service: str) -> str:
     """The command that starts a service of this instance on this machine."""
-    unit = f"autosync-{service}.service"
-    if instance.name == "default" and user_units_folder().joinpath(unit).exists() and user_systemd():
-        return f"systemctl --user enable --now autosync-{service}"
+    if instance.name == "default" and units.running():
+        return f"autosync enable {service}"
     option = "" if instance.name == "default" else f" --config {shlex.quote(str(instance.config))}"
     return f"autosync-{service}{option} &"
-
-
-def user_units_folder() -> Path:
-    """Where this user's own systemd units are (systemd.unit(5))."""
-    configured = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(configured) if configured.startswith("/") else Path.home() / ".config") / "systemd" / "user"
-
-
-def user_systemd() -> bool:
-    """Whether this user's systemd runs: it listens there."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    return runtime.startswith("/") and Path(runtime, "systemd", "private").exists()

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import click
 
-from autosync.common import cli
+from autosync.common import cli, logs
 from autosync.common.errors import exit_code
 from autosync.common.git import Git
 from autosync.common.instance import Instance
-from autosync.common.service import only_one, run_until_stopped, set_up_logging
+from autosync.common.service import only_one, run_until_stopped
+from autosync.common.systemd import ServiceManager
 from autosync.common.version import version
 
 
@@ -22,21 +23,34 @@ from autosync.common.version import version
 @click.option("--once", metavar="REPO", type=click.Path(path_type=Path), help="One look at one repository, then end.")
 @click.option("--listen-refs", is_flag=True, help="Tell the other side of an ssh connection when branches move.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
+@cli.log_file_option
 @click.version_option(version(), message="%(prog)s %(version)s")
 @click.pass_context
-def command(context: click.Context, config: Path | None, once: Path | None, listen_refs: bool, verbose: bool) -> None:
+def command(
+    context: click.Context,
+    config: Path | None,
+    once: Path | None,
+    listen_refs: bool,
+    verbose: bool,
+    log_file: Path | None,
+) -> None:
     """Keep the configured repositories in sync with their remotes.
 
     Looks when a hook leaves a note, when another machine announces a push, after a reconnect and now and then; then
     fetches, merges and pushes, and tells the other machines.
     """
-    set_up_logging(verbose)
     if listen_refs:
         from .listen_refs import main as listen
 
+        logs.set_up("autosync-relay", verbose)
         context.exit(listen())
     instance = Instance.of(config or (_configured_for(once) if once is not None else None))
-    context.exit(exit_code("autosync-relay", lambda: _run(instance, once), lambda: instance.state))
+
+    def run() -> int:
+        logs.set_up("autosync-relay", verbose, log_file)
+        return _run(instance, once)
+
+    context.exit(exit_code("autosync-relay", run, lambda: instance.state))
 
 
 def _run(instance: Instance, once: Path | None) -> int:
@@ -44,15 +58,16 @@ def _run(instance: Instance, once: Path | None) -> int:
         return _once(instance, once)
     from .service import Service
 
+    manager = ServiceManager()
     with only_one(instance, "relay"):
         service: Service | None = None
 
         async def body() -> None:
             nonlocal service
-            service = Service(instance)
+            service = Service(instance, manager)
             await service.run()
 
-        return run_until_stopped(body, on_reload=lambda: service.reload() if service else None)
+        return run_until_stopped(body, manager, on_reload=lambda: service.reload() if service else None)
 
 
 def _configured_for(path: Path) -> Path | None:

@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from autosync.common import config
+from autosync.common import config, logs
 from autosync.common.config import Config, Repo
 from autosync.common.control import ControlServer
 from autosync.common.desktop import Desktop
 from autosync.common.errors import Problem
 from autosync.common.git import GitError
 from autosync.common.instance import Instance
+from autosync.common.systemd import ServiceManager, repositories
 from autosync.common.version import version
 
 from . import arrivals, notes
@@ -46,8 +47,9 @@ _NEW_REPOSITORY = 1.0
 class Service:
     """Runs until cancelled. Each repository and each transport is a task of its own."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, manager: ServiceManager) -> None:
         self._instance = instance
+        self._manager = manager
         self._config, self._repos = config.load(instance.config)
         self._hub = Hub(self._config.name, self._subscribed)
         self._carriers: Carriers | None = None
@@ -160,12 +162,23 @@ class Service:
             if path not in self._workers:
                 self._start(repo)
         self._hub.set_workers(self._workers.values())
+        self._tell_manager()
+
+    def _tell_manager(self) -> None:
+        """Ready is when each repository has been looked at, which needs no network."""
+        workers = self._workers.values()
+        if any(worker.seen is None and worker.failure is None for worker in workers):
+            return
+        trouble = sum(worker.status.name in ("held", "error") for worker in workers)
+        self._manager.ready(repositories("keeping", len(workers), trouble))
 
     def _start(self, repo: Repo) -> None:
         assert self._group is not None
         worker = Worker(repo, self._instance, self)
         self._workers[repo.path] = worker
-        self._tasks[repo.path] = self._group.create_task(worker.run(), name=f"worker {repo.path}")
+        self._tasks[repo.path] = self._group.create_task(
+            worker.run(), name=f"worker {repo.path}", context=logs.about(repo.path)
+        )
 
     def _stop(self, path: Path) -> None:
         assert self._watch is not None
@@ -200,6 +213,7 @@ class Service:
         self._hub.changed(worker)
         by_hand = worker.seen is not None and worker.seen.operation is not None
         self._notices.status(path, worker.status, by_hand=by_hand, told=worker.repo.settings.pull == "notify")
+        self._tell_manager()
 
     def arrived(self, worker: Worker, before: str, after: str) -> None:
         if self._notices.tells_of_files and self._group is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 _log = logging.getLogger(__name__)
 _WORTH_A_WARNING = frozenset({"error", "polling"})
+_STARTING = "starting"
 
 
 class Condition:
@@ -18,9 +19,14 @@ class Condition:
         self._name = name
         self._changed = changed
         self.state = "watching"
-        self.reason: str | None = "starting"
+        self.reason: str | None = _STARTING
         self.remedy: str | None = None
         self.since = time.time()
+
+    @property
+    def starting(self) -> bool:
+        """Whether nothing is known yet."""
+        return self.reason == _STARTING
 
     def set(self, state: str, reason: str | None = None, remedy: str | None = None) -> None:
         """Take note of the present state; logs a change."""

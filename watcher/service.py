@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from autosync.common import inotify
+from autosync.common import inotify, logs
 from autosync.common.config import Repo, load
 from autosync.common.control import ControlServer
 from autosync.common.desktop import Desktop
@@ -20,6 +20,7 @@ from autosync.common.errors import Problem
 from autosync.common.inotify import Inotify
 from autosync.common.instance import Instance
 from autosync.common.operations import OperationLog
+from autosync.common.systemd import ServiceManager, repositories
 from autosync.common.version import version
 
 from . import mounts
@@ -33,15 +34,20 @@ _log = logging.getLogger(__name__)
 class Watcher:
     """The watcher of one instance."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, manager: ServiceManager) -> None:
         """Reads the configuration. Raises Problem."""
         self._instance = instance
+        self._manager = manager
         self._started = time.time()
         config, self._repos = load(instance.config)
         self._desktop = Desktop()
         self._desktop.wanted = config.notify.desktop
-        notices = Notices(self._desktop, instance.config)
-        self._service = Service(Identity(config.name, user_name()), OperationLog(instance.operations), notices)
+        self._service = Service(
+            Identity(config.name, user_name()),
+            OperationLog(instance.operations),
+            Notices(self._desktop, instance.config),
+            changed=self._tell_manager,
+        )
         self._workers: dict[Path, tuple[Worker, asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
@@ -73,7 +79,7 @@ class Watcher:
         config, repos = load(self._instance.config)
         identity = Identity(config.name, user_name())
         renamed = identity != self._service.identity
-        self._service = Service(identity, self._service.operations, self._service.notices)
+        self._service = Service(identity, self._service.operations, self._service.notices, changed=self._tell_manager)
         self._desktop.wanted = config.notify.desktop
         self._apply(repos, all_anew=renamed)
 
@@ -88,7 +94,17 @@ class Watcher:
         for path, repo in wanted.items():
             if path not in self._workers:
                 worker = Worker(repo, self._service)
-                self._workers[path] = worker, asyncio.create_task(worker.run(), name=f"watch {path}")
+                task = asyncio.create_task(worker.run(), name=f"watch {path}", context=logs.about(path))
+                self._workers[path] = worker, task
+        self._tell_manager()
+
+    def _tell_manager(self) -> None:
+        """Ready is when each repository is watched, or has a reason why not."""
+        conditions = [worker.condition for worker, _ in self._workers.values()]
+        if any(condition.starting for condition in conditions):
+            return
+        trouble = sum(condition.state in ("error", "polling") for condition in conditions)
+        self._manager.ready(repositories("watching", len(conditions), trouble))
 
     async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
         for task in tasks:

@@ -8,7 +8,7 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,15 @@ _FOLDERS_AT_ONCE = 256
 @dataclass(frozen=True, slots=True)
 class Service:
     """What all workers share. ``missing`` counts the watches that each found wanting, ``blind`` names those
-    without an inotify instance: the remedy has to suffice for all."""
+    without an inotify instance: the remedy has to suffice for all. ``changed`` is called when a worker's condition is
+    another."""
 
     identity: Identity
     operations: OperationLog
     notices: Notices
     missing: dict[Path, int] = field(default_factory=dict)
     blind: set[Path] = field(default_factory=set)
+    changed: Callable[[], None] = lambda: None
 
     def remedy(self) -> str | None:
         """What makes inotify see everything."""
@@ -122,6 +124,11 @@ class Worker:
                 self._condition.set("error", f"a bug in autosync ({type(error).__name__}: {error})", "report it")
             self._fail_forced()
             await self._rest(pause.next())
+
+    @property
+    def condition(self) -> Condition:
+        """How it is, apart from what holds it back at this moment."""
+        return self._condition
 
     def look(self) -> None:
         """Something may have changed (the pause mark, a mount, what gave trouble): try again now."""
@@ -370,6 +377,7 @@ class Worker:
     def _tell(self) -> None:
         condition = self._condition
         self._service.notices.condition(self.repo.path, condition.state, condition.reason, condition.remedy)
+        self._service.changed()
 
     # -- small parts -------------------------------------------------------------------------
 

@@ -18,9 +18,10 @@ from typing import cast
 
 import click
 
-from autosync.common import cli
+from autosync.common import cli, logs
 from autosync.common.errors import Problem, exit_code
-from autosync.common.service import run_until_stopped, set_up_logging
+from autosync.common.service import run_until_stopped
+from autosync.common.systemd import ServiceManager
 from autosync.common.version import version
 
 from . import protocol
@@ -59,7 +60,8 @@ _TLS_BUFFER = 4096
     help="Clients served at a time.",
 )
 @click.option("--systemd", is_flag=True, help="Take the listening sockets from systemd (socket activation).")
-@click.option("--verbose", is_flag=True, help="Log more.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more.")
+@cli.log_file_option
 @click.version_option(version(), message="%(prog)s %(version)s")
 @click.pass_context
 def command(
@@ -71,35 +73,41 @@ def command(
     max_connections: int,
     systemd: bool,
     verbose: bool,
+    log_file: Path | None,
 ) -> None:
     """Pass announcements on between machines.
 
     Any client can name any channel. Machines that share a secret-file seal what they say, and the reflector learns
     nothing of it.
     """
-    set_up_logging(verbose)
     if key is not None and cert is None:
         raise click.UsageError("--key goes with --cert")
     address = parse_listen(listen)
 
     def run() -> int:
+        logs.set_up("autosync-reflector", verbose, log_file)
+        manager = ServiceManager()
         tls = _context(cert, key) if cert is not None else None
         sockets = sockets_from_systemd() if systemd else []
         limits = Limits(connections=_affordable(max_connections))
         server = ReflectorServer(*address, limits=limits, pace=cast(Pace, pace), tls=tls, sockets=sockets)
-        return run_until_stopped(lambda: _serve(server, listen), on_reload=lambda: _reload(tls, cert, key))
+        return run_until_stopped(
+            lambda: _serve(server, listen, manager), manager, on_reload=lambda: _reload(tls, cert, key)
+        )
 
     # nothing of a person's configuration is needed, not even a home: a bug report goes to a new folder
     context.exit(exit_code("autosync-reflector", run, lambda: Path(tempfile.mkdtemp(prefix="autosync-"))))
 
 
-async def _serve(server: ReflectorServer, listen: str) -> None:
+async def _serve(server: ReflectorServer, listen: str, manager: ServiceManager) -> None:
     async with contextlib.AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(server)
         except OSError as error:
             raise _cannot_listen(listen, error) from error
-        print("listening on " + " ".join(server.addresses), flush=True)
+        listening = "listening on " + " ".join(server.addresses)
+        print(listening, flush=True)
+        manager.ready(listening)
         await asyncio.Event().wait()
 
 

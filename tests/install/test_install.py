@@ -26,7 +26,7 @@ _CACHE = os.environ.get("PIP_CACHE_DIR") or str(
 )
 _PIP_CONFIG = os.environ.get("PIP_CONFIG_FILE") or str(Path.home() / ".config" / "pip" / "pip.conf")
 _PARTS = ("install.sh", "pyproject.toml", "README.md", "LICENSE", "requirements.lock", "requirements-build.lock",
-          "common", "console", "hooks", "relay", "watcher", "systemd")  # fmt: skip
+          "common", "console", "hooks", "packaging", "relay", "watcher")  # fmt: skip
 
 
 @dataclass
@@ -129,13 +129,17 @@ def test_the_first_command_installs_and_shows_the_demo(installed):
     place, out = installed
     assert "A sample configuration is in" in out
     assert "There is no systemd user session here" in out
-    assert "autosync-watcher &" in out
+    assert "setsid --fork autosync-watcher --log-file" in out
     assert f"{place.bin} is not in your PATH" in out
     assert "all of it happened, and nothing of it is left behind" in out
     assert sorted(os.listdir(place.bin)) == sorted(COMMANDS)
     for name in COMMANDS:
         said = subprocess.run([place.bin / name, "--version"], env=place.environment(), capture_output=True, check=True)
         assert b"0." in said.stdout
+    share = place.home / ".local" / "share"
+    for name in ("man/man1/autosync-init.1", "bash-completion/completions/autosync",
+                 "fish/vendor_completions.d/autosync.fish"):  # fmt: skip
+        assert (share / name).read_text()
     assert not place.units.exists()
     assert sorted(os.listdir(place.source)) == sorted(_PARTS)
 
@@ -183,6 +187,7 @@ def test_uninstalling_takes_away_what_was_made_and_nothing_else(installed):
     place, _ = installed
     (place.bin / "other").write_text("mine")
     (place.data / "notes").write_text("mine")
+    (place.data.parent / "man" / "man1" / "other.1").write_text("mine")
     (place.home / ".local" / "state" / "autosync").mkdir(parents=True, exist_ok=True)
     (place.home / ".local" / "state" / "autosync" / "kept").touch()
     git(place.home, "init", "-q", "-b", "main", "repo")
@@ -206,6 +211,7 @@ def test_uninstalling_takes_away_what_was_made_and_nothing_else(installed):
     assert listed(place.bin) == ["other"]
     assert listed(place.data) == ["notes"]
     assert listed(place.units) == ["my-own.service"]
+    assert listed(place.data.parent / "man") == ["man1/other.1"]
     assert place.config.exists()
     assert (place.home / ".local" / "state" / "autosync" / "kept").exists()
     assert (place.home / "repo" / ".git" / "hooks" / "post-commit").exists()
