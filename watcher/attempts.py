@@ -228,7 +228,7 @@ class Attempts:
             else:
                 self._signatures[path] = signature
                 self._settling.mark(path, Kind.CHANGED, now)
-        return Batch(same, batch.rehash)
+        return Batch(same, batch.rehash, batch.open)
 
 
 def _signature(path: bytes) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from autosync.common.git import Git
@@ -19,6 +19,8 @@ from .quarantine import Held
 
 #: Batches above this are first compared with what git says changed: that costs the same for any number.
 LARGE = 1000
+# Larger ones are handled in parts: git reads one while the next one is looked at.
+_PART = 20_000
 # So many paths are looked at before others get their turn.
 _AT_ONCE = 500
 _GITLINK = 0o160000
@@ -55,12 +57,17 @@ class Finder:
         self._config = config
         self._rules = rules
         self._tracked_but_ignored = tracked_but_ignored
+        self._listed: Collection[bytes] = ()  # git has said that these are not ignored
+
+    async def parts(self, paths: list[bytes]) -> list[list[bytes]]:
+        """What of ``paths`` has to be looked at, in portions for `find`. Raises GitError."""
+        if len(paths) > LARGE:
+            self._listed = await scan.changed(self._git)
+            paths = sorted(path for path in paths if path in self._listed or path.endswith(b"/"))
+        return [paths[start : start + _PART] for start in range(0, len(paths), _PART)]
 
     async def find(self, paths: list[bytes], env: Mapping[str, str]) -> Candidates:
         """Sort ``paths``; ``env`` names the index that says what is tracked. Raises GitError, Unreadable."""
-        if len(paths) > LARGE:
-            changed = await scan.changed(self._git)
-            paths = [path for path in paths if path in changed or path.endswith(b"/")]
         chooser = staging.Chooser(self._root, self._rules)
         for number, path in enumerate(paths):
             chooser.add(path)
@@ -93,9 +100,11 @@ class Finder:
         found.replaced = below.replaced
 
     async def _unless_ignored(self, paths: list[bytes]) -> list[bytes]:
+        """Those of the paths that no rule ignores."""
         ignored = {path for path in paths if self._rules.ignored.match(path)}
-        for start in range(0, len(paths), _AT_ONCE):
-            ignored |= ignored_by_git(self._reader, paths[start : start + _AT_ONCE])
+        asked = [path for path in paths if path not in self._listed]
+        for start in range(0, len(asked), _AT_ONCE):
+            ignored |= ignored_by_git(self._reader, asked[start : start + _AT_ONCE])
             if start:
                 await asyncio.sleep(0)
         if ignored:

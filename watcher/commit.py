@@ -26,11 +26,12 @@ from autosync.common.reader import Reader
 from autosync.common.repository import Repository
 
 from . import brake, context, courtesy, journal, message, quarantine, rawdiff, scan, staging
-from .candidates import Finder
+from .candidates import Candidates, Finder
 from .courtesy import Hold, Mark
 from .gitconfig import GitConfig
 from .ignores import own_patterns
 from .message import Change
+from .overlap import overlapped
 from .patterns import Patterns
 from .person_hooks import PersonHooks, Rejected
 from .publish import Identity, Publisher, last_line
@@ -283,13 +284,26 @@ class _Attempt:
         """Stage in the private index; returns how many tracked files may have vanished, None when nothing differs."""
         await self._of.config.refresh(mark.branch)
         finder = Finder(self._repository, reader, self._of.config, self._of.rules(), self._of.tracked_but_ignored)
-        found = await finder.find(paths, self._env)
+        before = staging.file_mark(self._private)
+        vanished = 0
+
+        async def find(part: list[bytes]) -> Candidates:
+            return await finder.find(part, self._env)
+
+        async def take(found: Candidates) -> None:
+            nonlocal vanished
+            vanished += await self._take(found, rehash, outcome)
+
+        await overlapped(await finder.parts(paths), find, take)
+        return vanished if staging.file_mark(self._private) != before else None
+
+    async def _take(self, found: Candidates, rehash: Collection[bytes], outcome: Outcome) -> int:
+        """Give git what was found; returns how many tracked files may have vanished."""
         outcome.held |= found.held
-        outcome.nested = found.nested
+        outcome.nested |= found.nested
         staged = [*found.present, *found.gone]
         if not staged and not found.replaced:
-            return None
-        before = staging.file_mark(self._private)
+            return 0
         git = self._git.with_config(*(f"filter.{name}.required=true" for name in sorted(found.filters)))
         if again := set(rehash).intersection(found.present):
             await staging.forget_times(git, again, self._env, self._fds)
@@ -297,8 +311,6 @@ class _Attempt:
         await staging.remove(git, found.replaced, self._env, self._fds)
         for path, said in refused.items():
             outcome.held[path] = Held(f"git refuses it: {last_line(said)}", "mend what git names", tried_again=True)
-        if staging.file_mark(self._private) == before:
-            return None
         return len(found.gone) + len(found.replaced)
 
     async def _brake(self, base: str, vanished: int) -> Hold | None:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_SLASH = ord("/")
+
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
@@ -27,6 +29,7 @@ class Patterns:
     def __init__(self, lines: Iterable[str]) -> None:
         parsed = [pattern for line in lines if (pattern := _parse(os.fsencode(line))) is not None]
         self._all = parsed
+        self._last: tuple[bytes, bool] = b"", False
         self._simple: re.Pattern[bytes] | None = None
         if parsed and not any(p.negated or p.anchored or p.folder_only for p in parsed):
             self._simple = re.compile(b"|".join(p.regex.pattern for p in parsed), re.DOTALL)
@@ -38,12 +41,16 @@ class Patterns:
         """Whether the patterns match the path, or one of the folders it is in."""
         if not self._all:
             return False
-        end = path.find(b"/")
-        while end >= 0:
-            if self.match_entry(path[:end], True):
-                return True
-            end = path.find(b"/", end + 1)
-        return self.match_entry(path, folder)
+        end = path.rfind(b"/")
+        return (end > 0 and self._match_folder(path[:end])) or self.match_entry(path, folder)
+
+    def _match_folder(self, path: bytes) -> bool:
+        known, answer = self._last  # paths come by folders
+        if known != path:
+            ends = (place for place, byte in enumerate(path + b"/") if byte == _SLASH)
+            answer = any(self.match_entry(path[:end], True) for end in ends)
+            self._last = path, answer
+        return answer
 
     def match_entry(self, path: bytes, folder: bool) -> bool:
         """The same for a path whose folders are known not to match."""

@@ -62,10 +62,11 @@ class _Mark:
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Paths to commit together, each with the number of events it had then. ``rehash`` are those whose
-    content may have changed although their times and size did not."""
+    content may have changed although their times and size did not, ``open`` those that a writer has open."""
 
     paths: Mapping[bytes, int]
     rehash: Collection[bytes] = ()
+    open: Collection[bytes] = ()
 
     def __bool__(self) -> bool:
         return bool(self.paths)
@@ -178,7 +179,9 @@ class Settling:
             else:
                 # what the old events said is committed
                 self._wait_anew(path, mark, mark.last)
-                mark.new, mark.rehash = False, False
+                mark.new = False
+                # read before it was closed, and perhaps written after that
+                mark.rehash = path in batch.open and not mark.open
 
     def forget(self, path: bytes) -> None:
         """The path is no longer of interest."""
@@ -193,8 +196,11 @@ class Settling:
         mark.first = now
 
     def _batch(self, paths: Collection[bytes]) -> Batch:
+        marks = {path: self._marks[path] for path in paths}
         return Batch(
-            {path: self._marks[path].touches for path in paths}, {path for path in paths if self._marks[path].rehash}
+            {path: mark.touches for path, mark in marks.items()},
+            {path for path, mark in marks.items() if mark.rehash},
+            {path for path, mark in marks.items() if mark.open},
         )
 
     def _overdue(self, now: float) -> list[bytes]:

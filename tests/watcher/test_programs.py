@@ -22,6 +22,7 @@ from tests.support.programs import need
 from tests.support.wait import until
 
 SETTLE = "settle = 0.5"
+SEVERAL_SAVES = "settle = 3"  # a slow machine lets time pass between one save of a session and the next
 
 
 def saved(w, names, commits):
@@ -72,7 +73,7 @@ def _drain(parent):
 @pytest.mark.parametrize("copy", ["yes", "no", "auto"])
 def test_vim(watched, copy):
     vim = need("vim")
-    w = watched(SETTLE)
+    w = watched(SEVERAL_SAVES)
     w.write("text", "one\n")
     w.until_clean()
     options = f"set nocompatible backup writebackup swapfile updatecount=1 undofile backupskip= backupcopy={copy}"
@@ -100,7 +101,7 @@ def test_vim_with_settle_zero_never_commits_the_file_as_missing(watched):
 
 def test_emacs(watched):
     emacs = need("emacs", "emacs-nox")
-    w = watched(SETTLE)
+    w = watched(SEVERAL_SAVES)
     w.write("text", "one\n")
     w.until_clean()
     lisp = """

@@ -184,6 +184,18 @@ def test_what_was_read_while_open_is_read_again_when_closed():
     assert set(s.due(21).rehash) == set()
 
 
+def test_what_is_closed_while_it_is_committed_is_read_again():
+    s = Settling(0, 10)
+    s.mark(A, Kind.WRITTEN, 0)
+    s.mark(B, Kind.CLOSED, 0)
+    batch = s.due(10)
+    s.mark(A, Kind.CLOSED, 10.1)
+    s.mark(B, Kind.CLOSED, 10.1)
+    s.done(batch)
+    assert set(s.due(10.1).paths) == {A, B}
+    assert set(s.due(10.1).rehash) == {A}
+
+
 def test_after_lost_events_nothing_counts_as_open():
     s = Settling(1, 60)
     s.mark(A, Kind.CREATED, 0)
