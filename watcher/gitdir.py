@@ -18,6 +18,7 @@ _STATE = {
     b"index.lock",
     b"index",
     b"HEAD",
+    b"HEAD.lock",  # goes when a branch has moved: after the index, with `git commit`
     b"MERGE_HEAD",
     b"CHERRY_PICK_HEAD",
     b"REVERT_HEAD",

@@ -119,6 +119,18 @@ def test_what_somebody_else_tracks_in_ignored_folders_is_watched_from_then_on(wa
     w.until_committed("name~", b"2")
 
 
+def test_a_branch_that_moves_after_the_index_is_seen(watched):
+    w = watched()
+    w.write(".gitignore", "build/\n")
+    w.until_clean()
+    w.write("build/f", "1")
+    w.git("add", "-f", "build/f")
+    w.write("other", "1")
+    until(lambda: w.status()["state"] == "held", "what is staged to be seen")
+    w.git("update-ref", "HEAD", w.git("commit-tree", w.git("write-tree"), "-p", "HEAD", "-m", "by hand"))
+    directories(w, 2)
+
+
 def test_a_folder_moved_into_and_out_of_an_ignored_one(watched):
     w = watched()
     w.write(".gitignore", "trash/\n")
