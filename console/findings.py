@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autosync.common import config
-from autosync.common.config import Config, Repo
+from autosync.common.config import Config, Repo, Xmpp
 from autosync.common.errors import Problem
 from autosync.common.git import Git, GitError
 from autosync.common.repository import Repository
@@ -50,11 +50,12 @@ def git_version() -> Check:
 
 def secrets(settings: Config) -> Iterator[Check]:
     """Whether the files with secrets can be read by us and by nobody else."""
-    files: list[tuple[str, Path | None]] = []
-    if settings.xmpp:
-        files.append(("XMPP password", settings.xmpp.password_file))
-    if settings.reflector:
-        files.append(("reflector secret", settings.reflector.secret_file))
+    files = [
+        (f"{name} password", section.password_file)
+        if isinstance(section, Xmpp)
+        else (f"{name} secret", section.secret_file)
+        for name, section in settings.transports.items()
+    ]
     for subject, path in files:
         if path is None:
             continue

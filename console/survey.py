@@ -208,6 +208,5 @@ def _configured_transports(settings: Config, relay: Answer) -> list[dict[str, An
             "remedy": problem and problem.remedy,
             "dropped": 0,
         }
-        for name, section in (("xmpp", settings.xmpp), ("reflector", settings.reflector))
-        if section is not None
+        for name in settings.transports
     ]

@@ -112,7 +112,7 @@ class Service:
         """Read the configuration again; a wrong one leaves everything as it is."""
         try:
             read, repos = config.load(self._instance.config)
-            sections = ("name", "xmpp", "reflector")
+            sections = ("name", "transports")
             others = any(getattr(self._config, s) != getattr(read, s) for s in sections)
             transports = build(read, self._instance) if others else None
         except Problem as problem:

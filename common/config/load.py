@@ -15,7 +15,7 @@ import tomli
 from pydantic import BaseModel, ValidationError
 
 from ..errors import Problem
-from .model import Config, RepositoryEntry, Settings, Shared, explicit
+from .model import Config, OneReflector, OneXmpp, Reflector, RepositoryEntry, Settings, Shared, Xmpp, explicit
 
 #: A file at a repository's root, committed and so shared by all machines.
 SHARED_FILE = ".autosync.toml"
@@ -23,6 +23,7 @@ SHARED_FILE = ".autosync.toml"
 _SHARED_LIMIT = 64 * 1024
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_Section = TypeVar("_Section", Xmpp, Reflector, OneXmpp | OneReflector)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,9 @@ def load(path: Path) -> tuple[Config, list[Repo]]:
     base = path.parent
     config = config.model_copy(
         update={
-            "xmpp": config.xmpp and _absolute(config.xmpp, base, "password_file", "ca_file"),
-            "reflector": config.reflector and _absolute(config.reflector, base, "secret_file", "ca_file"),
+            "xmpp": config.xmpp and _absolute_section(config.xmpp, base),
+            "reflector": config.reflector and _absolute_section(config.reflector, base),
+            "transport": [_absolute_section(section, base) for section in config.transport],
         }
     )
     repositories = [_repo(config, entry, base) for entry in config.repository]
@@ -139,7 +141,8 @@ def _validate(model: type[_Model], data: dict[str, Any], path: Path) -> _Model:
 
 def _sentence(model: type[BaseModel], error: dict[str, Any]) -> str:
     location: Sequence[str | int] = error["loc"]
-    key = _key_path(location)
+    # after a table's number comes the type that was chosen for it, which is no key
+    key = _key_path((*location[:2], *location[3:]) if location[:1] == ("transport",) else location)
     kind, given = error["type"], error["input"]
     if kind == "extra_forbidden":
         known = _keys_at(model, location[:-1])
@@ -171,6 +174,8 @@ _EXPECTED = {
     "string_too_short": "expected a text that is not empty",
     "string_too_long": "expected at most {max_length} characters",
     "too_short": "expected a list that is not empty",
+    "union_tag_not_found": "expected type = 'xmpp' or type = 'reflector'",
+    "union_tag_invalid": "expected type = 'xmpp' or type = 'reflector'",
     "is_instance_of": "expected a path in quotes",
     "path_type": "expected a path in quotes",
 }
@@ -193,7 +198,7 @@ def _keys_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]
     """The keys of the table at ``location``, by following the declaration down to it."""
     tables: dict[str, type[BaseModel]] = {}
     if model is Config:
-        from .model import Notify, Reflector, Xmpp
+        from .model import Notify
 
         tables = {
             "xmpp": Xmpp,
@@ -201,6 +206,7 @@ def _keys_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]
             "notify": Notify,
             "defaults": Settings,
             "repository": RepositoryEntry,
+            "transport": OneXmpp if "xmpp" in location else OneReflector,
         }
     table = tables.get(str(location[0]), model) if location else model
     return [field.alias or name for name, field in table.model_fields.items()]
@@ -247,6 +253,10 @@ def _refuse_doubles(file: Path, repositories: Sequence[Repo]) -> None:
 def _absolute(model: _Model, base: Path, *names: str) -> _Model:
     update = {n: _absolute_path(getattr(model, n), base) for n in names if getattr(model, n) is not None}
     return model.model_copy(update=update)
+
+
+def _absolute_section(section: _Section, base: Path) -> _Section:
+    return _absolute(section, base, "password_file" if isinstance(section, Xmpp) else "secret_file", "ca_file")
 
 
 def _absolute_path(path: Path, base: Path) -> Path:

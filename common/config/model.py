@@ -213,6 +213,18 @@ class Reflector(_Model):
         return self
 
 
+class OneXmpp(Xmpp):
+    """A `[[transport]]` of type `xmpp`."""
+
+    type: Literal["xmpp"]
+
+
+class OneReflector(Reflector):
+    """A `[[transport]]` of type `reflector`."""
+
+    type: Literal["reflector"]
+
+
 class Notify(_Model):
     """`[notify]`: whom to tell of conflicts, held files and trouble, and of files that came."""
 
@@ -227,9 +239,40 @@ class Config(_Model):
     name: Name = Field(default_factory=socket.gethostname, description="this machine; default: host name")
     xmpp: Xmpp | None = None
     reflector: Reflector | None = None
+    transport: list[Annotated[OneXmpp | OneReflector, Field(discriminator="type")]] = []
     notify: Notify = Notify()
     defaults: Settings = Settings()
     repository: list[RepositoryEntry] = []
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Config:
+        addresses = [_address(section) for section in self._sections]
+        if len(set(addresses)) < len(addresses):
+            raise ValueError("expected each jid of xmpp, and each url of reflector, only once")
+        return self
+
+    @property
+    def _sections(self) -> list[Xmpp | Reflector]:
+        alone = [section for section in (self.xmpp, self.reflector) if section is not None]
+        return [*alone, *self.transport]
+
+    @property
+    def transports(self) -> dict[str, Xmpp | Reflector]:
+        """All ways to carry announcements by their names, in their order: `[xmpp]`, `[reflector]`, then each
+        `[[transport]]`. With several of a kind, the names tell where each leads."""
+        kinds = [_kind(section) for section in self._sections]
+        return {
+            kind if kinds.count(kind) == 1 else f"{kind} {_address(section)}": section
+            for kind, section in zip(kinds, self._sections, strict=True)
+        }
+
+
+def _kind(section: Xmpp | Reflector) -> str:
+    return "xmpp" if isinstance(section, Xmpp) else "reflector"
+
+
+def _address(section: Xmpp | Reflector) -> str:
+    return section.jid if isinstance(section, Xmpp) else section.url
 
 
 def explicit(model: BaseModel) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from .model import Config, Notify, Reflector, RepositoryEntry, Settings, Xmpp
+from .model import Config, Notify, OneReflector, Reflector, RepositoryEntry, Settings, Xmpp
 
 _TABLES: list[tuple[str, type[BaseModel], str]] = [
     ("[xmpp]", Xmpp, "announcements over XMPP; absent: no XMPP"),
     ("[reflector]", Reflector, "announcements over a TCP reflector; absent: none"),
+    ("[[transport]]", OneReflector, 'more of these: type = "xmpp" or "reflector", and the keys of that section'),
     ("[notify]", Notify, "whom to tell of conflicts, held files and trouble"),
     ("[defaults]", Settings, "any key of [[repository]], for all of them"),
     ("[[repository]]", RepositoryEntry, "one table for each repository"),
@@ -26,7 +27,7 @@ def sample() -> str:
     lines += [_line("name", Config.model_fields["name"], "laptop")]
     for header, model, meaning in _TABLES:
         lines += ["", f"# {header}".ljust(37) + f" # {meaning}"]
-        if model is Settings:
+        if model in (Settings, OneReflector):
             continue
         fields = list(model.model_fields.items())
         if "path" in model.model_fields:

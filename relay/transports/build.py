@@ -15,16 +15,14 @@ from .unusable import Unusable
 
 
 def build(config: Config, instance: Instance) -> list[Transport]:
-    """One transport for each section; what a transport needs is imported only when it is configured.
+    """One transport for each section, in their order; what a transport needs is imported only when it is configured.
 
     One that cannot be begun shows why in its health, and is tried again.
     """
-    makers: dict[str, Callable[[], Transport]] = {}
-    if config.xmpp is not None:
-        makers["xmpp"] = partial(_xmpp, config.xmpp, config.name, instance)
-    if config.reflector is not None:
-        makers["reflector"] = partial(_reflector, config.reflector, config.name)
-    return [_begun(name, make) for name, make in makers.items()]
+    return [
+        _begun(name, partial(_made, name, section, config.name, instance))
+        for name, section in config.transports.items()
+    ]
 
 
 def _begun(name: str, make: Callable[[], Transport]) -> Transport:
@@ -34,13 +32,11 @@ def _begun(name: str, make: Callable[[], Transport]) -> Transport:
         return Unusable(name, make, problem)
 
 
-def _xmpp(section: Xmpp, machine: str, instance: Instance) -> Transport:
-    from .xmpp import XmppTransport
+def _made(name: str, section: Xmpp | Reflector, machine: str, instance: Instance) -> Transport:
+    if isinstance(section, Xmpp):
+        from .xmpp import XmppTransport
 
-    return XmppTransport(section, machine, instance.name, version())
-
-
-def _reflector(section: Reflector, machine: str) -> Transport:
+        return XmppTransport(section, machine, instance.name, version(), name=name)
     from .reflector import ReflectorTransport
 
-    return ReflectorTransport(section, machine)
+    return ReflectorTransport(section, machine, name=name)

@@ -39,7 +39,7 @@ _FLUSH = 5.0
 
 
 class ReflectorTransport:
-    """The transport `reflector`. Raises Problem when the address or the secret cannot be used.
+    """The transport ``name``. Raises Problem when the address or the secret cannot be used.
 
     ``machine`` is this machine's name. ``idle``, ``patience`` and ``longest_pause`` are as the constants above.
     """
@@ -49,10 +49,12 @@ class ReflectorTransport:
         config: Reflector,
         machine: str,
         *,
+        name: str = "reflector",
         idle: float = IDLE,
         patience: float = PATIENCE,
         longest_pause: float = LONGEST_PAUSE,
     ) -> None:
+        self._name = name
         self._endpoint = Endpoint.of(config.url, config.ca_file)
         self._machine = machine
         self._idle = idle
@@ -71,13 +73,14 @@ class ReflectorTransport:
         self._listener: Listener | None = None
         self._health = Health("offline")
         self._sent = asyncio.Event()
+        self._nudge = asyncio.Event()
         self._dropped = 0
         self._skew: Untimely | None = None
         self._peers: dict[str, float] = {}
 
     @property
     def name(self) -> str:
-        return "reflector"
+        return self._name
 
     @property
     def health(self) -> Health:
@@ -111,7 +114,10 @@ class ReflectorTransport:
                 if self._health.state == "online" and loop.time() - began >= _STEADY:
                     failures = 0
                 self._become("failed" if trouble.lasting else "offline", trouble)
-                await asyncio.sleep(pause(failures, self._longest_pause, random.random()))  # noqa: S311
+                self._nudge.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause(failures, self._longest_pause, random.random())):  # noqa: S311
+                        await self._nudge.wait()
                 failures += 1
         finally:
             self._listener = None
@@ -128,6 +134,12 @@ class ReflectorTransport:
             # of what has to wait for its turn, the newest of each branch is enough
             self._outbox[announcement.repository, announcement.ref] = announcement
             self._pump()
+
+    def retry(self) -> None:
+        """As in Resting; a connection that stands is asked for a sign of life."""
+        self._nudge.set()
+        if self._link is not None:
+            self._link.ask()
 
     async def flush(self) -> None:
         """As in Transport: until the server has dealt with all, but for some seconds at most."""
@@ -188,9 +200,9 @@ class ReflectorTransport:
             return
         self._health = Health(state, error, remedy, old.since if old.state == state else time.time())
         if trouble is not None:
-            _log.warning("reflector: %s: %s; trying again and again", trouble.what, trouble.remedy)
+            _log.warning("%s: %s: %s; trying again and again", self._name, trouble.what, trouble.remedy)
         elif state == "online":
-            _log.info("reflector: connected to %s", self._endpoint.url)
+            _log.info("%s: connected to %s", self._name, self._endpoint.url)
 
     def _pump(self) -> None:
         """Send what waits, as far as it may go out now."""

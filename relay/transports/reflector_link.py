@@ -185,7 +185,13 @@ class Link(asyncio.Protocol):
         self.congested = False
         self._on_room()
 
-    def _watch(self) -> None:
+    def ask(self) -> None:
+        """Ask for a sign of life now."""
+        if self._timer is not None and self._transport is not None:
+            self._timer.cancel()
+            self._watch(at_once=True)
+
+    def _watch(self, at_once: bool = False) -> None:
         now = self._loop.time()
         if self._asked_at is not None and self._heard_at < self._asked_at:
             if now >= self._asked_at + self._patience:
@@ -194,7 +200,7 @@ class Link(asyncio.Protocol):
                 )
                 return
             due = self._asked_at + self._patience
-        elif now >= self._heard_at + self._idle:
+        elif at_once or now >= self._heard_at + self._idle:
             self._asked_at = now
             self.send(protocol.PING)
             due = now + self._patience

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from autosync.common.errors import Problem
 
 from ..announcement import Announcement
-from .base import Health, Listener, Peer, Subscription, Transport
+from .base import Attendant, Command, Health, Listener, Messenger, Peer, Resting, Subscription, Transport
 
 _log = logging.getLogger(__name__)
 #: Seconds between tries to begin. What is wrong is in a file of the person's, and mended there.
@@ -26,6 +26,7 @@ class Unusable:
         self._health = Health("failed", problem.what, problem.remedy)
         self._real: Transport | None = None
         self._subscriptions: Sequence[Subscription] = ()
+        self._offered: tuple[Sequence[Command], Sequence[str]] = ((), ())
 
     @property
     def name(self) -> str:
@@ -50,6 +51,7 @@ class Unusable:
                     self._health = Health("failed", problem.what, problem.remedy)
                     _log.error("%s: %s", self._name, problem)
         self._real.subscribe(self._subscriptions)
+        self.offer(*self._offered)
         await self._real.run(listener)
 
     def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
@@ -67,3 +69,18 @@ class Unusable:
 
     def peers(self) -> list[Peer]:
         return self._real.peers() if self._real else []
+
+    # what only some transports can ------------------------------------------------------------------
+
+    def offer(self, commands: Sequence[Command], persons: Sequence[str]) -> None:
+        self._offered = (commands, persons)
+        if isinstance(self._real, Attendant):
+            self._real.offer(commands, persons)
+
+    def tell(self, persons: Sequence[str], text: str) -> None:
+        if isinstance(self._real, Messenger):
+            self._real.tell(persons, text)
+
+    def retry(self) -> None:
+        if isinstance(self._real, Resting):
+            self._real.retry()

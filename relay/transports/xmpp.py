@@ -54,14 +54,24 @@ class Limits:
 
 
 class XmppTransport:
-    """The transport `xmpp`.
+    """The transport ``name``.
 
     ``machine`` is this machine's name, ``instance`` tells instances on one machine apart, ``version`` is told to
     others.
     """
 
-    def __init__(self, config: Xmpp, machine: str, instance: str, version: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        config: Xmpp,
+        machine: str,
+        instance: str,
+        version: str,
+        limits: Limits | None = None,
+        *,
+        name: str = "xmpp",
+    ) -> None:
         self._config = config
+        self._name = name
         self._machine = Machine("".join(c if c.isprintable() else "?" for c in machine)[:64], version)
         self._limits = limits or Limits()
         self._resource = self._given_resource = xmpp_login.resource(machine, instance)
@@ -75,7 +85,7 @@ class XmppTransport:
 
     @property
     def name(self) -> str:
-        return "xmpp"
+        return self._name
 
     @property
     def health(self) -> Health:
@@ -173,8 +183,9 @@ class XmppTransport:
             domain = own.partition("@")[2]
             trouble = Trouble(f"there is no address of {domain}")
             for place in await places(self._config, domain):
+                audience = Audience(own, peers)
                 session = Session(
-                    self._config, self._machine, Audience(own, peers), self._memory, listener, self._changed.set
+                    self._config, self._machine, audience, self._memory, listener, self._changed.set, self._name
                 )
                 connection: Connection = client.Connection(f"{own}/{self._resource}", password, context, session.heard)
                 try:
@@ -199,7 +210,7 @@ class XmppTransport:
             async with asyncio.TaskGroup() as group:
                 keeper = group.create_task(session.channel.keep()) if session.channel is not None else None
                 self._become("online")
-                _log.info("xmpp: connected as %s", connection.me)
+                _log.info("%s: connected as %s", self._name, connection.me)
                 listener.connected(self.name)
                 trouble = await self._watch(connection)
                 if keeper is not None:
@@ -261,7 +272,7 @@ class XmppTransport:
         self._health = Health(state, error, remedy, old.since if old.state == state else time.time())
         self._changed.set()
         if trouble is not None:
-            _log.warning("xmpp: %s: %s", trouble.what, trouble.remedy)
+            _log.warning("%s: %s: %s", self._name, trouble.what, trouble.remedy)
 
 
 def _signatures(files: Sequence[Path]) -> list[tuple[int, int, int] | None]:

@@ -56,7 +56,8 @@ class Memory:
 
 
 class Session:
-    """``changed`` is called when somebody has turned up, or the state of a channel is another."""
+    """``changed`` is called when somebody has turned up, or the state of a channel is another; ``name`` is the
+    transport's."""
 
     def __init__(
         self,
@@ -66,7 +67,9 @@ class Session:
         memory: Memory,
         listener: Listener,
         changed: Callable[[], None],
+        name: str = "xmpp",
     ) -> None:
+        self._name = name
         self._config = config
         self._machine = machine
         # with -1 a server gives us nothing that is for the account as such: a person's words go to the person's
@@ -198,7 +201,7 @@ class Session:
         announcement = channel.read(stanza)
         if announcement is not None and not self._memory.outbox.has_said(announcement):
             self.audience.heard(stanza.get("from", ""), announcement.machine, time.time())
-            self._listener.heard(announcement, "xmpp")
+            self._listener.heard(announcement, self._name)
 
     def _on_presence(self, stanza: ET.Element) -> None:
         presence = xmpp_stanza.read_presence(stanza)
@@ -215,12 +218,12 @@ class Session:
         announcement = xmpp_stanza.read_announcement(stanza)
         if announcement is not None:
             self.audience.heard(sender, announcement.machine, time.time())
-            self._listener.heard(announcement, "xmpp")
+            self._listener.heard(announcement, self._name)
         elif self._config.dvcs_autosync and not self.audience.is_machine(sender):
             url = xmpp_stanza.read_dvcs_autosync(stanza)
             if url is not None and bare(sender) == self.audience.own:
                 for repository in self._memory.by_url.get(plain_url(url), {None}):
-                    self._listener.look("xmpp", repository)
+                    self._listener.look(self._name, repository)
 
     def _may_ask(self, sender: str) -> bool:
         return sender == self.audience.domain or bare(sender) in self._memory.persons

@@ -228,6 +228,25 @@ def test_each_line_of_the_sample_is_accepted(write):
             config.load(write(f"{header}{required}{line.removeprefix('# ')}\n"))
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[[transport]]\nurl = "tcp://h"', "transport[0]: expected type = 'xmpp' or type = 'reflector'"),
+        ('[[transport]]\ntype = "smtp"', "transport[0]: expected type = 'xmpp' or type = 'reflector'"),
+        ('[[transport]]\ntype = "reflector"\nurll = "tcp://h"', "transport[0].urll: unknown key; did you mean 'url'?"),
+        ('[[transport]]\ntype = "xmpp"\njdi = "a@b"', "transport[0].jdi: unknown key; did you mean 'jid'?"),
+        ('[[transport]]\ntype = "reflector"\nurl = 1', "transport[0].url: expected a text in quotes"),
+        (
+            '[reflector]\nurl = "tcp://h"\n[[transport]]\ntype = "reflector"\nurl = "tcp://h"',
+            "expected each jid of xmpp, and each url of reflector, only once",
+        ),
+    ],
+)
+def test_mistakes_in_a_transport_are_named(write, text, words):
+    with pytest.raises(Problem, match=re.escape(words)):
+        config.load(write(text))
+
+
 @given(st.text())
 def test_any_text_gives_a_problem_or_a_configuration(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("c") / "config.toml"

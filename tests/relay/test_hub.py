@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 
-from autosync.common.config import Repo, Settings
+from autosync.common.config import Reflector, Repo, Settings
 from autosync.common.instance import Instance
 from autosync.relay.act import Actor
 from autosync.relay.announcement import Announcement
+from autosync.relay.carriers import Carriers
 from autosync.relay.hub import Hub
+from autosync.relay.reflector.server import ReflectorServer
+from autosync.relay.state import Move
 from autosync.relay.transports.base import Health
+from autosync.relay.transports.reflector import ReflectorTransport
 from autosync.relay.worker import Worker
+from tests.relay.reflector.clients import plain
 from tests.support.git import git
+from tests.support.server import free_port
 from tests.support.wait import eventually
 
 BRANCH = "refs/heads/main"
@@ -169,3 +175,32 @@ def test_a_person_is_told_once_over_the_first_transport_that_works():
     hub.set_transports([first, second, third])
     hub.tell(["rene@example.org"], "hello")
     assert (first.told, second.told, third.told) == ([], ["hello"], [])
+
+
+def test_with_several_reflectors_a_dead_one_delays_nothing_and_a_returning_one_is_told(tmp_path):
+    clones(tmp_path, "one")
+
+    async def scenario(hub, one):
+        dead = free_port()
+        async with ReflectorServer(port=0) as server, plain(server.port) as ear, asyncio.TaskGroup() as group:
+            ear.send(f"subscribe {one.identity.id}")
+            await ear.lines()
+            urls = {"first": f"tcp://127.0.0.1:{dead}", "second": f"tcp://127.0.0.1:{server.port}"}
+            made = [
+                ReflectorTransport(Reflector(url=url), "here", name=name, longest_pause=0.05)
+                for name, url in urls.items()
+            ]
+            carriers = Carriers(group, hub)
+            carriers.replace(made)
+            first, second = made
+            await eventually(lambda: (first.health.state, second.health.state) == ("offline", "online"), "both states")
+            assert first.health.error and second.health.error is None
+            hub.announce(one, Move(BRANCH, "a" * 40))
+            assert any("a" * 40 in line for line in await ear.lines())
+            async with ReflectorServer(port=dead) as late, plain(dead) as other:
+                other.send(f"subscribe {one.identity.id}")
+                await eventually(lambda: first.health.state == "online", "the first to be back")
+                await eventually(lambda: late.last_words.get(one.identity.id.encode()), "it to be told")
+            carriers.replace([])
+
+    run_with_hub(tmp_path, ["one"], scenario)

@@ -20,6 +20,7 @@ from autosync.relay.transports.base import Subscription
 from tests.relay.reflector.clients import plain
 from tests.relay.reflector.clock import in_time, run_jumping
 from tests.support.certificates import Authority
+from tests.support.proxy import Proxy
 from tests.support.server import free_port
 from tests.support.wait import eventually
 
@@ -200,6 +201,39 @@ def test_a_flood_costs_at_most_a_look_a_second_and_other_repositories_nothing():
                 assert 1 <= len(recorder.looks) <= seconds + 1
 
     asyncio.run(body())
+
+
+def test_a_sign_that_the_network_is_back_ends_a_pause():
+    async def body():
+        port = free_port()
+        made = transport(port)
+        made._longest_pause = 1e6
+        async with running(made, online=False):
+            for _ in range(12):  # pauses grow: at last it is one of an hour
+                await in_time(lambda: made.health.state == "offline")
+                made.retry()
+                await asyncio.sleep(0.01)
+            async with ReflectorServer(port=port):
+                made.retry()
+                await in_time(lambda: made.health.state == "online", 5)
+
+    run_jumping(body())
+
+
+def test_a_connection_that_died_unnoticed_is_noticed_at_a_sign_from_the_network():
+    async def body():
+        async with ReflectorServer(port=0) as server, Proxy(server.port) as way:
+            made = transport(way.port)
+            made._idle = 1e6
+            async with running(made):
+                way.stall()
+                made.retry()
+                made.retry()  # twice is as once
+                await in_time(lambda: made.health.state == "offline", 15)
+                way.flow()
+                await in_time(lambda: made.health.state == "online", 15)
+
+    run_jumping(body())
 
 
 def test_hints_that_come_together_are_two_looks_at_most():
