@@ -45,7 +45,11 @@ def _show(instance: Instance) -> None:
     now = time.time()
     for peer in status["peers"]:
         heard = f"heard {wording.ago(peer['last_heard'], now)}" if peer["last_heard"] else "not heard yet"
-        say(f"{wording.plain(peer['name'])}  {wording.plain(peer['address'])} over {peer['transport']}, {heard}")
+        release = f", autosync {wording.plain(peer['version'])}" if peer.get("version") else ""
+        way = f"{wording.plain(peer['address'])} over {peer['transport']}"
+        say(f"{wording.plain(peer['name'])}  {way}{release}, {heard}")
+        for path in peer.get("repositories", ()):
+            say(f"    has {wording.path(path, Path.home())}, too")
     if not status["peers"]:
         say("no other machine is known")
 

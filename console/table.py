@@ -153,8 +153,11 @@ class StatusTable:
                 yield from self._trouble(transport["error"], transport["remedy"])
 
     def _peer(self, peer: dict[str, Any]) -> str:
-        heard = f" ({wording.ago(peer['last_heard'], self._now)})" if peer["last_heard"] else ""
-        return wording.plain(peer["name"]) + heard
+        words = [wording.plain(peer["version"])] if peer.get("version") else []
+        common = len(peer.get("repositories", ()))
+        words += [wording.count(common, "repository", "repositories") + " in common"] if common else []
+        words += [wording.ago(peer["last_heard"], self._now)] if peer["last_heard"] else []
+        return wording.plain(peer["name"]) + (f" ({', '.join(words)})" if words else "")
 
     # pieces -----------------------------------------------------------------------------------------
 

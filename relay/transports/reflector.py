@@ -76,7 +76,7 @@ class ReflectorTransport:
         self._nudge = asyncio.Event()
         self._dropped = 0
         self._skew: Untimely | None = None
-        self._peers: dict[str, float] = {}
+        self._peers: dict[str, tuple[float, dict[str, None]]] = {}
 
     @property
     def name(self) -> str:
@@ -100,7 +100,10 @@ class ReflectorTransport:
         return self._dropped
 
     def peers(self) -> list[Peer]:
-        return [Peer(machine, self._endpoint.url, heard) for machine, heard in self._peers.items()]
+        return [
+            Peer(machine, self._endpoint.url, heard, None, tuple(repositories))
+            for machine, (heard, repositories) in self._peers.items()
+        ]
 
     async def run(self, listener: Listener) -> None:
         self._listener = listener
@@ -274,8 +277,8 @@ class ReflectorTransport:
         if self._skew is not None and self._skew.machine == word.machine:
             self._skew = None
         if word.machine != self._machine:
-            self._peers.pop(word.machine, None)
-            self._peers[word.machine] = time.time()
+            _, repositories = self._peers.pop(word.machine, (0.0, {}))
+            self._peers[word.machine] = (time.time(), repositories | {word.repository: None})
             if len(self._peers) > _PEERS:
                 del self._peers[next(iter(self._peers))]
         self._listener.heard(word, self.name)

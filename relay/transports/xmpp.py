@@ -38,6 +38,8 @@ _STEADY = 10.0
 _FLUSH = 5.0
 # Seconds that it waits for machines of peers, and for a room or node.
 _MEETING = 1.0
+# Seconds in which repositories that become others count as one change.
+_RENEWAL = 1.0
 # Seconds between two glances at the files that a failed login may need to have corrected.
 _GLANCE = 2.0
 
@@ -82,6 +84,7 @@ class XmppTransport:
         self._changed = asyncio.Event()
         self._nudge = asyncio.Event()
         self._attempting = False
+        self._renewal: asyncio.TimerHandle | None = None
 
     @property
     def name(self) -> str:
@@ -99,15 +102,27 @@ class XmppTransport:
         return self._memory.dropped
 
     def peers(self) -> list[Peer]:
-        return self._session.audience.machines() if self._session else []
+        return self._session.audience.machines(self._memory.repositories) if self._session else []
 
     def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
-        """One account hears of everything; only what dvcs-autosync says has to be put down to a repository."""
+        """One account hears of everything; but what dvcs-autosync says has to be put down to a repository, and others
+        are told which repositories are here."""
         by_url: dict[str, set[str]] = {}
         for subscription in subscriptions:
             for url in subscription.urls:
                 by_url.setdefault(plain_url(url), set()).add(subscription.repository)
         self._memory.by_url = by_url
+        repositories = tuple(dict.fromkeys(subscription.repository for subscription in subscriptions))
+        if repositories != self._memory.repositories:
+            self._memory.repositories = repositories
+            if self._session is not None and self._renewal is None:
+                # one presence for all that change together
+                self._renewal = asyncio.get_running_loop().call_later(_RENEWAL, self._renew)
+
+    def _renew(self) -> None:
+        self._renewal = None
+        if self._session is not None:
+            self._session.renew()
 
     async def run(self, listener: Listener) -> None:
         pauses = Backoff(random.random)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .base import Peer
-from .xmpp_stanza import Presence
+from .xmpp_stanza import Presence, tag
 
 # Addresses remembered for the own account, and for another one or the room.
 _OWN_ADDRESSES = 1000
@@ -89,6 +89,10 @@ class Audience:
         present = {bare(address) for address in self._contacts}
         return [peer for peer in self.peers if peer not in present]
 
+    def known(self) -> list[str]:
+        """All addresses that have shown up."""
+        return list(self._contacts)
+
     def is_machine(self, address: str) -> bool:
         """Whether an autosync machine is there, by its own word."""
         contact = self._contacts.get(address)
@@ -107,12 +111,20 @@ class Audience:
             return True
         return bare(address) != self.room and contact.presence.machine is not None and contact.presence.priority < 0
 
-    def machines(self) -> list[Peer]:
-        """The other machines, as `status` shows them: in the room those only that are not known otherwise."""
+    def machines(self, repositories: Iterable[str] = ()) -> list[Peer]:
+        """The other machines, as `status` shows them, with those of ``repositories`` (ids) that they have, too: in the
+        room those machines only that are not known otherwise."""
+        by_tag = {tag(repository): repository for repository in repositories}
         named = [(address, contact) for address, contact in self._contacts.items() if contact.name is not None]
         told = {contact.name for address, contact in named if bare(address) != self.room}
         return [
-            Peer(contact.name or "", address, contact.heard)
+            _peer(address, contact, by_tag)
             for address, contact in named
             if bare(address) != self.room or contact.name not in told
         ]
+
+
+def _peer(address: str, contact: _Contact, by_tag: Mapping[str, str]) -> Peer:
+    machine = contact.presence.machine
+    common = [name for tag, name in by_tag.items() if machine is not None and tag in machine.repositories]
+    return Peer(contact.name or "", address, contact.heard, machine.version if machine else None, tuple(common))

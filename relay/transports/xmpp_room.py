@@ -63,7 +63,7 @@ class Room(Channel):
 
     async def enter(self) -> None:
         self._entered = asyncio.get_running_loop().create_future()
-        stanza = self._presence(self._us)
+        stanza = self._presence(self.us)
         join = ET.SubElement(stanza, f"{{{_MUC}}}x")
         ET.SubElement(join, f"{{{_MUC}}}history", {"maxchars": "0", "maxstanzas": "0"})
         self.connection.say(stanza)
@@ -78,13 +78,13 @@ class Room(Channel):
             else:
                 await self._check_members_only()
         except Trouble:
-            self.connection.say(xmpp_stanza.farewell(self._us))
+            self.connection.say(xmpp_stanza.farewell(self.us))
             raise
         if affiliation in ("owner", "admin"):
             await self._admit_peers()
 
     async def check(self) -> None:
-        condition = await self.ask(xmpp_stanza.ping(self._us))
+        condition = await self.ask(xmpp_stanza.ping(self.us))
         if condition is not None and condition not in _STILL_IN:
             raise Trouble(f"{self} was left ({condition})")
 
@@ -102,12 +102,13 @@ class Room(Channel):
         elif stanza.get("type") == "error":
             # what we said was refused: we are not in
             self.lose()
-        elif stanza.get("type") == "groupchat" and stanza.get("from") != self._us and self.open:
+        elif stanza.get("type") == "groupchat" and stanza.get("from") != self.us and self.open:
             return xmpp_stanza.read_announcement(stanza)
         return None
 
     @property
-    def _us(self) -> str:
+    def us(self) -> str:
+        """Our address in the room."""
         return f"{self._room}/{self._nick}"
 
     def _on_presence(self, stanza: ET.Element) -> None:
@@ -117,7 +118,7 @@ class Room(Channel):
             if self._entered is not None and waiting:
                 self._entered.set_exception(self._refused(xmpp_stanza.error_condition(stanza) or ""))
             return
-        if stanza.get("from") != self._us and _SELF not in statuses:
+        if stanza.get("from") != self.us and _SELF not in statuses:
             presence = xmpp_stanza.read_presence(stanza)
             if presence is not None:
                 self._audience.saw(presence, time.time())

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -46,6 +46,8 @@ class Memory:
     """What outlives a session."""
 
     outbox: Outbox = field(default_factory=Outbox)
+    #: Ids of the repositories of interest.
+    repositories: tuple[str, ...] = ()
     #: Repository ids by the URLs of their remotes.
     by_url: Mapping[str, set[str]] = field(default_factory=dict)
     #: What people may ask for, by name, and who besides the own account.
@@ -136,11 +138,21 @@ class Session:
             person, text = letters.popleft()
             self._say(partial(xmpp_stanza.letter, person, text))
 
+    def renew(self) -> None:
+        """Our repositories are others: say so to whoever had our presence."""
+        self._say(self._presence)
+        known = [address for address in self.audience.known() if bare(address) in self.audience.peers]
+        for address in [*self.audience.peers, *known]:
+            self._greet(address)
+        if isinstance(self.channel, Room) and self.channel.open:
+            self._greet(self.channel.us)
+
     def _greet(self, address: str) -> None:
         self._say(partial(self._presence, address))
 
     def _presence(self, to: str | None = None) -> ET.Element:
-        return xmpp_stanza.presence(self._machine, self._priority, capabilities(self._machine, self._titles), to)
+        machine = replace(self._machine, repositories=xmpp_stanza.tags(self._memory.repositories))
+        return xmpp_stanza.presence(machine, self._priority, capabilities(machine, self._titles), to)
 
     @property
     def _titles(self) -> dict[str, str]:

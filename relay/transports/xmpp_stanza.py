@@ -6,9 +6,10 @@ not well-formed raises Malformed. Whether the sender may be believed is asked el
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
@@ -31,21 +32,27 @@ _HINT_NAMESPACE = "urn:xmpp:hints"
 # XML 1.0, section 2.2: anything else ends the stream
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _VERSION = re.compile(r"[A-Za-z0-9.+-]{1,40}")
+_TAG = re.compile(r"[0-9a-f]{8}")
+# Repositories that presence tells of.
+_REPOSITORIES = 100
 _BODY_LIMIT = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Who says that it is an autosync machine, in its presence. Raises Malformed."""
+    """Who says that it is an autosync machine, in its presence, with `tag`s of its repositories. Raises Malformed."""
 
     name: str
     version: str
+    repositories: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= 64 or not self.name.isprintable():
             raise Malformed("the machine's name is not well-formed")
         if not _VERSION.fullmatch(self.version):
             raise Malformed("the version is not well-formed")
+        if len(self.repositories) > _REPOSITORIES or not all(map(_TAG.fullmatch, self.repositories)):
+            raise Malformed("the repositories are not well-formed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +65,25 @@ class Presence:
     machine: Machine | None
 
 
+def tag(repository: str) -> str:
+    """What stands for a repository's id in presence: who does not have the repository learns nothing by it."""
+    return hashlib.sha256(f"autosync repository {repository}".encode(errors="replace")).hexdigest()[:8]
+
+
+def tags(repositories: Iterable[str]) -> frozenset[str]:
+    """The tags of as many repositories as presence tells of."""
+    return frozenset(sorted({tag(repository) for repository in repositories})[:_REPOSITORIES])
+
+
 def presence(machine: Machine, priority: int, capabilities: ET.Element, to: str | None = None) -> ET.Element:
     """Initial or directed presence that says who we are, and what we can do (XEP-0115)."""
     stanza = ET.Element(f"{{{CLIENT}}}presence", {"to": to} if to else {})
     ET.SubElement(stanza, f"{{{CLIENT}}}status").text = machine.name
     ET.SubElement(stanza, f"{{{CLIENT}}}priority").text = str(priority)
-    ET.SubElement(stanza, _MACHINE, {"name": machine.name, "version": machine.version})
+    fields = {"name": machine.name, "version": machine.version}
+    if machine.repositories:
+        fields["repositories"] = " ".join(sorted(machine.repositories))
+    ET.SubElement(stanza, _MACHINE, fields)
     stanza.append(capabilities)
     return stanza
 
@@ -154,8 +174,15 @@ def read_presence(stanza: ET.Element) -> Presence | None:
     if not re.fullmatch(r"[+-]?\d{1,3}", priority):
         raise Malformed("the priority is not a number")
     element = stanza.find(_MACHINE)
-    machine = None if element is None else Machine(element.get("name", ""), element.get("version", ""))
+    machine = None if element is None else _read_machine(element)
     return Presence(stanza.get("from", ""), not kind, int(priority), machine)
+
+
+def _read_machine(element: ET.Element) -> Machine:
+    repositories = element.get("repositories", "")
+    if len(repositories) > 9 * _REPOSITORIES:
+        raise Malformed("too many repositories")
+    return Machine(element.get("name", ""), element.get("version", ""), frozenset(repositories.split()))
 
 
 def read_announcement(stanza: ET.Element) -> Announcement | None:

@@ -48,7 +48,7 @@ def test_what_one_machine_announces_the_others_hear_and_it_does_not(keys):
                 assert first.announcements == [announcement(OTHER, machine="desktop")]
                 assert second.announcements == [said]
                 assert (first.connects, first.looks, one.dropped) == (1, [], 0)
-                assert [peer.name for peer in one.peers()] == ["desktop"]
+                assert [(peer.name, peer.repositories) for peer in one.peers()] == [("desktop", (ID,))]
 
     asyncio.run(body())
 

@@ -84,6 +84,16 @@ def test_machines_see_each_other(config):
     async def scenario():
         async with machines((config, "laptop"), (config, "desk")) as (laptop, desk):
             await eventually(lambda: laptop.knows() == {"desk"} and desk.knows() == {"laptop"}, "them to meet")
+            assert [(peer.version, peer.repositories) for peer in desk.transport.peers()] == [("1.0", ())]
+            laptop.transport.subscribe([Subscription("notes"), Subscription("mine"), Subscription("papers")])
+            desk.transport.subscribe([Subscription("papers"), Subscription("theirs"), Subscription("notes")])
+            await eventually(
+                lambda: (
+                    laptop.transport.peers()[0].repositories == ("notes", "papers")
+                    and desk.transport.peers()[0].repositories == ("papers", "notes")
+                ),
+                "them to know what they have in common",
+            )
             await desk.stop()
             await eventually(lambda: not laptop.knows(), "the farewell")
 

@@ -76,7 +76,7 @@ def test_machines_are_those_that_say_so_or_have_announced(audience):
     audience.heard("rene@example.org/c", "other program", 4.0)
     audience.heard("rene@example.org/unknown", "x", 4.0)
     assert audience.machines() == [
-        Peer("desk", "rene@example.org/a", 1.0),
+        Peer("desk", "rene@example.org/a", 1.0, "1"),
         Peer("other program", "rene@example.org/c", 4.0),
     ]
     audience.saw(there("rene@example.org/c", 4, None), 5.0)

@@ -198,7 +198,7 @@ def test_a_room_that_was_left_without_a_word_is_noticed(server, users, room, tmp
             channel = laptop.transport._session.channel
             # the room forgets us, and its word of it is lost
             channel.read, read = (lambda stanza: None), channel.read
-            laptop.transport._connection.say(_leave(channel._us))
+            laptop.transport._connection.say(_leave(channel.us))
             await eventually(lambda: not channel.open, "the loss to be noticed")
             channel.read = read
             await eventually(lambda: opened(laptop), "the return")

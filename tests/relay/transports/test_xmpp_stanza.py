@@ -18,7 +18,7 @@ from tests.support.xmpp import announcement
 
 SCHEMA = Path(__file__).resolve().parents[3] / "docs" / "autosync.xsd"
 XSD = "{http://www.w3.org/2001/XMLSchema}"
-LAPTOP = Machine("laptop", "1.0")
+LAPTOP = Machine("laptop", "1.0", frozenset({"0123abcd", "9f6ed558"}))
 COMMANDS = {"status": "Status"}
 CAPS = answers.capabilities(LAPTOP, COMMANDS)
 
@@ -106,6 +106,15 @@ def test_presence_says_who_is_there():
     assert stanza.read_presence(gone) == stanza.Presence("", False, 0, None)
 
 
+def test_presence_tells_of_repositories_only_to_who_has_them():
+    machine = stanza.Machine("laptop", "1.0", stanza.tags(["notes", *(f"{n:040x}" for n in range(1000))]))
+    assert len(machine.repositories) == 100
+    made = over_the_wire(stanza.presence(machine, -1, CAPS))
+    assert stanza.read_presence(made).machine == machine
+    assert not any(f"{n:040x}".encode() in ET.tostring(made) for n in range(1000))
+    assert stanza.tag("notes") == "9f6ed558"
+
+
 @pytest.mark.parametrize("kind", ["subscribe", "subscribed", "error", "probe", "unsubscribe"])
 def test_other_presence_is_no_statement(kind):
     assert stanza.read_presence(ET.fromstring(f"<presence xmlns='jabber:client' type='{kind}'/>")) is None
@@ -120,6 +129,9 @@ def test_other_presence_is_no_statement(kind):
         "<machine xmlns='urn:autosync:0' name='a' version='&lt;'/>",
         f"<machine xmlns='urn:autosync:0' name='{'a' * 65}' version='1'/>",
         "<machine xmlns='urn:autosync:0' name='a\tb&#10;c' version='1'/>",
+        "<machine xmlns='urn:autosync:0' name='a' version='1' repositories='notes'/>",
+        f"<machine xmlns='urn:autosync:0' name='a' version='1' repositories='{' 0123abcd' * 500}'/>",
+        f"<machine xmlns='urn:autosync:0' name='a' version='1' repositories='{'0123abcd ' * 50 + '9f6ed558 ' * 51}'/>",
     ],
 )
 def test_malformed_presence(inside):
