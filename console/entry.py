@@ -14,6 +14,8 @@ from autosync.common.config.sample import sample
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance
 
+#: What a key of the configuration may have as its value.
+Value = str | bool | float | list[str]
 #: Seconds to wait for another command that adds an entry at this moment.
 _LOCK_WAIT = 5.0
 
@@ -31,8 +33,9 @@ def ensure_file(instance: Instance) -> bool:
     return True
 
 
-def add(instance: Instance, path: Path) -> bool:
-    """Have the repository at ``path`` (absolute) in the configuration; returns whether it was added.
+def add(instance: Instance, path: Path, settings: Mapping[str, Value] | None = None) -> bool:
+    """Have the repository at ``path`` (absolute) in the configuration, with ``settings`` if it is new; returns whether
+    it was added.
 
     The file is made from the sample when there is none. It is replaced only by one that is valid, and
     never gets the same repository twice. Raises Problem.
@@ -44,14 +47,14 @@ def add(instance: Instance, path: Path) -> bool:
             return False
         _append(
             instance,
-            entry(path, Path.home()),
+            entry(path, Path.home(), settings),
             lambda _, repos: find(repos, path) is not None,
             f"{path} to {instance.config} as a table at its end",
         )
         return True
 
 
-def add_table(instance: Instance, name: str, values: Mapping[str, str]) -> bool:
+def add_table(instance: Instance, name: str, values: Mapping[str, Value]) -> bool:
     """Have a table like `[reflector]` in the configuration; returns whether it was added: one that is there stays.
 
     Raises Problem.
@@ -59,16 +62,19 @@ def add_table(instance: Instance, name: str, values: Mapping[str, str]) -> bool:
     with _locked(instance):
         ensure_file(instance)
         settings, _ = config.load(instance.config)
-        if getattr(settings, name) is not None:
+        if _has(settings, name):
             return False
-        lines = [f"\n[{name}]", *(f"{key} = {_quoted(value)}" for key, value in values.items())]
         _append(
             instance,
-            "\n".join(lines) + "\n",
-            lambda settings, _: getattr(settings, name) is not None,
+            table(name, values),
+            lambda settings, _: _has(settings, name),
             f"[{name}] to {instance.config}",
         )
         return True
+
+
+def _has(settings: config.Config, name: str) -> bool:
+    return bool(getattr(settings, name) != config.Config.model_fields[name].default)
 
 
 @contextlib.contextmanager
@@ -107,7 +113,12 @@ def _append(
     _write(instance.config, text + addition)
 
 
-def entry(path: Path, home: Path) -> str:
+def table(name: str, values: Mapping[str, Value]) -> str:
+    """The text of a new table."""
+    return f"\n[{name}]\n" + _lines(values)
+
+
+def entry(path: Path, home: Path, settings: Mapping[str, Value] | None = None) -> str:
     """The text of a new entry. Raises Problem for a path that TOML cannot hold."""
     shown = str(path)
     if home != Path("/") and path.is_relative_to(home) and path != home:
@@ -118,12 +129,13 @@ def entry(path: Path, home: Path) -> str:
         raise Problem(
             f"the name of {shown!a} is not UTF-8, and so cannot stand in a configuration file", "rename the folder"
         ) from None
-    return f"\n[[repository]]\npath = {_quoted(shown)}\n"
+    return "\n[[repository]]\n" + _lines({"path": shown, **(settings or {})})
 
 
-def _quoted(text: str) -> str:
-    # JSON's texts are TOML's too, but for one character that TOML wants escaped
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _lines(values: Mapping[str, Value]) -> str:
+    # JSON's texts, numbers, lists and truth values are TOML's too, but for one character that TOML wants escaped
+    shown = {key: json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") for key, value in values.items()}
+    return "".join(f"{key} = {value}\n" for key, value in shown.items())
 
 
 def _write(file: Path, text: str) -> None:

@@ -29,6 +29,7 @@ _COMMANDS = {
     "doctor": ("doctor", "Look for what is wrong, and say how to mend it."),
     "enable": ("enable", "Start the services now and at each login, together or one by one."),
     "disable": ("enable", "Stop the services, together or one by one, until they are enabled again."),
+    "import": ("import_", "Take over the configuration of dvcs-autosync."),
     "demo": ("demo", "See two machines keep a repository in sync, in a temporary folder."),
 }
 
