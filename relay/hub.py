@@ -146,7 +146,8 @@ def _is_away(transport: Transport) -> bool:
 
 def _wanted(worker: Worker) -> list[Subscription]:
     names = sorted(worker.identity.names)
-    if not names:
+    # a bare repository fetches from nowhere, and so has nothing to hear
+    if not names or (worker.seen is not None and worker.seen.bare):
         return []
     channel, urls = _sparkleshare(worker.repo.path), worker.remote.urls
     tracked = worker.remote.tracked if worker.repo.settings.notify_ssh else None

@@ -92,13 +92,16 @@ class NoteWatch:
         asyncio.get_running_loop().remove_reader(self._inotify.fileno())
         self._inotify.close()
 
-    def add(self, folder: Path, owner: Path, callback: Callable[[str], None], *, made: bool = False) -> None:
-        """Call ``callback`` with the name of each file that is written or moved into ``folder`` (with ``made``: and of
-        each that is made there), for ``owner``. An empty name says that events were lost, or the folder itself.
+    def add(self, folder: Path, owner: Path, callback: Callable[[str], None], *, entries: bool = False) -> None:
+        """Call ``callback`` with the name of each file that is written or moved into ``folder`` (with ``entries``:
+        and of all that comes and goes there), for ``owner``. An empty name says that events were lost, or the folder
+        itself.
 
         Linked work trees share a notes folder: each owner has its own callback. Raises OSError.
         """
-        mask = inotify.CLOSE_WRITE | inotify.MOVED_TO | inotify.ONLYDIR | (inotify.CREATE if made else 0)
+        mask = inotify.CLOSE_WRITE | inotify.MOVED_TO | inotify.ONLYDIR
+        if entries:
+            mask |= inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM
         wd = self._inotify.watch(os.fsencode(folder), mask)
         self._callbacks.setdefault(wd, {})[owner] = callback
 

@@ -63,6 +63,8 @@ class Service:
         self._watched: set[Path] = set()
         self._started = time.time()
         self._config_problem: Problem | None = None
+        self._reload_timer: asyncio.TimerHandle | None = None
+        self._reload_due: float | None = None
 
     async def run(self) -> None:
         """Serve. Raises Problem for what the person has to mend first."""
@@ -132,17 +134,27 @@ class Service:
         _log.info("configuration read again: %d repositories", len(repos))
 
     def _watch_patterns(self) -> None:
-        """New repositories that match a pattern in the configuration are noticed."""
+        """Repositories that come to match a pattern in the configuration, and those that go, are noticed."""
         assert self._watch is not None
         for folder in config.pattern_folders(self._config, self._instance.config):
             try:
-                self._watch.add(folder, folder, self._repository_made, made=True)
+                self._watch.add(folder, folder, self._repositories_changed, entries=True)
             except OSError as error:
                 _log.warning("new repositories in %s are not noticed (%s)", folder, error.strerror)
 
-    def _repository_made(self, name: str) -> None:
-        # git is still at work in it
-        asyncio.get_running_loop().call_later(_NEW_REPOSITORY, self.reload)
+    def _repositories_changed(self, name: str) -> None:
+        # git is still at work in it, and many may come at once: one look for all that come meanwhile
+        due = asyncio.get_running_loop().time() + _NEW_REPOSITORY
+        if self._reload_timer is None:
+            self._reload_timer = asyncio.get_running_loop().call_at(due, self._reload_for_repositories)
+        else:
+            self._reload_due = due
+
+    def _reload_for_repositories(self) -> None:
+        due, self._reload_due, self._reload_timer = self._reload_due, None, None
+        if due is not None:
+            self._reload_timer = asyncio.get_running_loop().call_at(due, self._reload_for_repositories)
+        self.reload()
 
     def _config_written(self, name: str) -> None:
         if name in (self._instance.config.name, ""):

@@ -137,9 +137,11 @@ class Worker:
         self.hint()
 
     def retry(self) -> None:
-        """What kept the remote away may be over: try now, whatever pause was under way."""
+        """What kept the remote away may be over: try now, whatever pause was under way. One of thousands of bare
+        repositories has no remote, and is looked at only if it was in trouble."""
         self._schedule.forget_pauses()
-        self.fetch_hint()
+        if not self._is_bare() or self.failure is not None:
+            self.fetch_hint()
 
     def heard(self, announcement: Announcement) -> bool:
         """Somebody says that the remote, or a machine, has a commit. What is here already makes no work; returns
@@ -180,7 +182,8 @@ class Worker:
     async def sync(self, progress: Callable[[str], None]) -> None:
         """Forget all pauses, look at both sides now, and return when the worker has come to rest."""
         self._schedule.push_now()
-        self.retry()
+        self._schedule.forget_pauses()
+        self.fetch_hint()
         turns, shown, end = self._turns, None, self._clock() + _SYNC_LIMIT
         while self._clock() < end and (self._turns == turns or not self._at_rest()):
             if self.progress and self.progress != shown:

@@ -10,6 +10,9 @@ from autosync.common.instance import Instance
 from autosync.relay.act import Actor
 from autosync.relay.announcement import Announcement
 from autosync.relay.carriers import Carriers
+
+
+from autosync.relay.failures import Failure, Kind
 from autosync.relay.hub import Hub
 from autosync.relay.reflector.server import ReflectorServer
 from autosync.relay.state import Move
@@ -204,3 +207,25 @@ def test_with_several_reflectors_a_dead_one_delays_nothing_and_a_returning_one_i
             carriers.replace([])
 
     run_with_hub(tmp_path, ["one"], scenario)
+
+
+def test_a_bare_repository_has_nothing_to_hear(tmp_path):
+    clones(tmp_path, "one")
+
+    async def scenario(hub, one, central):
+        await eventually(lambda: len(carrier.subscriptions) == 1, "the clone to be subscribed to, and nothing else")
+        # and needs no look when the network is back, unless it is in trouble
+        turns = central._turns
+        central.retry()
+        assert not central._wake.is_set()
+        central.failure = Failure(Kind.UNSAFE, "", "")
+        central.retry()
+        await eventually(lambda: central._turns > turns, "the look")
+
+    carrier = Carrier()
+
+    async def with_carrier(hub, *made):
+        hub.set_transports([carrier])
+        await scenario(hub, *made)
+
+    run_with_hub(tmp_path, ["one", "one.git"], with_carrier)

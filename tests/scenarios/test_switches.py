@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -218,6 +219,19 @@ def test_a_new_repository_that_matches_a_pattern_is_noticed(tmp_path):
         server.start("relay")
         git(tmp_path, "init", "-q", "--bare", "srv/two.git")
         until(lambda: len(server.relay_status()["repositories"]) == 2, "the new repository")
+        # and one that is made a repository later, one that is renamed and one that is removed
+        (tmp_path / "srv/three.git").mkdir()
+        git(tmp_path / "srv/three.git", "init", "-q", "--bare")
+        (tmp_path / "srv/one.git").rename(tmp_path / "srv/four.git")
+
+        def shown() -> dict[str, str]:
+            return {Path(r["path"]).name: r["state"] for r in server.relay_status()["repositories"]}
+
+        names = {"two.git": "in sync", "three.git": "in sync", "four.git": "in sync"}
+        until(lambda: shown() == names, "all that came")
+        shutil.rmtree(tmp_path / "srv/two.git")
+        del names["two.git"]
+        until(lambda: shown() == names, "the one that went to be forgotten")
         fleet.machines.clear()
         server.stop()
 
