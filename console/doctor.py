@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,20 @@ from rich.text import Text
 from autosync.common import config
 from autosync.common.config import Config, Repo
 from autosync.common.errors import EXIT_OK, EXIT_PROBLEM, Problem
+from autosync.common.git import GitError
 from autosync.common.instance import Instance
 from autosync.common.repository import Repository
 from autosync.common.version import version
 
-from . import findings, wording
+from . import findings, services, surroundings, wording
 from .edge import subcommand
 from .findings import Check
+from .reach import environment_of, reach
 from .survey import kind, survey
 from .terminal import hanging, say, show, symbols_fit
+
+#: Remotes that are asked at the same time.
+_AT_ONCE = 8
 
 
 @click.command("doctor")
@@ -47,9 +54,22 @@ def examine(instance: Instance) -> Iterator[tuple[str, Iterator[Check]]]:
         yield "this machine", iter([findings.git_version(), Check("configuration", problem=problem)])
         return
     data = survey(instance)
-    yield "this machine", _machine(instance, settings, repos, data)
-    for repo, entry in zip(repos, data["repositories"], strict=True):
-        yield str(repo.path), _repository(repo, entry)
+    around = {name: environment_of(data[name]["pid"]) for name in services.SERVICES}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        # remotes are slow: all are asked while the rest is looked at
+        asked = {repo.path: pool.submit(_reach, repo, around["relay"]) for repo in repos}
+        yield "this machine", _machine(instance, settings, repos, data)
+        for repo, entry in zip(repos, data["repositories"], strict=True):
+            yield str(repo.path), _repository(repo, entry, around["watcher"], asked[repo.path])
+
+
+def _reach(repo: Repo, relay: dict[str, str]) -> Check | None:
+    wanted = repo.settings.push == "auto" or repo.settings.pull != "never"
+    try:
+        repository = Repository.open(repo.path)
+    except (Problem, GitError, OSError):
+        return None  # told of by `_repository`
+    return reach(repository, repo.settings, relay) if wanted and not repository.bare else None
 
 
 def _machine(instance: Instance, settings: Config, repos: list[Repo], data: dict[str, Any]) -> Iterator[Check]:
@@ -60,20 +80,30 @@ def _machine(instance: Instance, settings: Config, repos: list[Repo], data: dict
         yield findings.service(name, data[name], version())
     if data["relay"]["alive"]:
         yield from (findings.transport(entry) for entry in data["transports"])
+    yield from surroundings.sparkleshare_channels(settings, repos)
     yield findings.watch_budget(repos)
 
 
-def _repository(repo: Repo, entry: dict[str, Any]) -> Iterator[Check]:
+def _repository(
+    repo: Repo, entry: dict[str, Any], watcher: dict[str, str], asked: Future[Check | None]
+) -> Iterator[Check]:
     try:
         repository = Repository.open(repo.path)
     except Problem as problem:
         yield Check("repository", problem=problem)
         return
+    yield surroundings.file_system(repository)
     if not repository.bare:
         if repo.settings.watch:
             yield findings.identity(repository)
         if repo.settings.push == "auto" or repo.settings.pull != "never":
             yield findings.upstream(entry)
+        found = asked.result()
+        if found is not None:
+            yield found
+        yield from surroundings.missing_filters(repository, watcher)
+        yield from surroundings.sparkleshare(repository, entry["upstream"])
+    yield surroundings.clocks(repository, time.time())
     yield from findings.hooks(repository)
     for held in entry["quarantined"]:
         yield Check("held back", problem=Problem(f"{held['path']}: {held['reason']}", held["remedy"]))
@@ -111,11 +141,16 @@ class _Words:
             show(Text(wording.path(place, Path.home()), "bold"))
             self._place = place
         if check.problem is None:
-            show(hanging(self._tick, "green", f"{check.subject}: {wording.plain(check.good or '')}", 2))
+            show(hanging(self._tick, "green", f"{check.subject}: {self._good(check)}", 2))
             return
-        show(hanging("! ", "bold red", f"{check.subject}: {check.problem.what}", 2))
+        what = wording.homely(check.problem.what, Path.home())
+        show(hanging("! ", "bold red", f"{check.subject}: {what}", 2))
         if check.problem.remedy:
-            show(hanging(self._arrow, "cyan", check.problem.remedy, 4))
+            show(hanging(self._arrow, "cyan", wording.homely(check.problem.remedy, Path.home()), 4))
+
+    @staticmethod
+    def _good(check: Check) -> str:
+        return wording.homely(wording.plain(check.good or ""), Path.home())
 
     def end(self, found: int) -> None:
         say()
