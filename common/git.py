@@ -22,6 +22,9 @@ from pathlib import Path
 LOCAL_LIMIT = 120.0
 #: Seconds for commands that use the network or run the person's own hooks.
 NETWORK_LIMIT = 3600.0
+#: Seconds that a command may take before its progress is looked at, and between two looks.
+PROGRESS_AFTER, PROGRESS_EVERY = 1.0, 0.5
+_LONGEST_LINE = 1024
 #: Seconds between SIGTERM and SIGKILL.
 GRACE = 2.0
 
@@ -169,7 +172,8 @@ class Git:
         pass_fds: Sequence[int] = (),
         progress: Callable[[str], None] | None = None,
     ) -> Result:
-        """Run git from asyncio. ``progress`` gets each line of standard error as it comes.
+        """Run git from asyncio. ``progress`` gets the newest line of standard error now and then, once the
+        command has taken a second: a quick one is not looked at.
 
         Raises GitError (when ``check``), GitTimeout, OSError; cancelling ends the child first.
         """
@@ -204,31 +208,20 @@ class _Child:
     ) -> None:
         self.args_run = args
         self._progress = progress
-        self._said = bytearray()
         with contextlib.ExitStack() as stack:
             self._out = _memory_file(stack, b"")
             self._err = _memory_file(stack, b"")
             given = subprocess.DEVNULL if data is None else _memory_file(stack, data).fileno()
-            writer = self._err.fileno()
-            self._reader = -1
-            if progress is not None:
-                self._reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-                os.set_blocking(writer, True)
-                stack.callback(os.close, self._reader)
-            try:
-                self.process = subprocess.Popen(
-                    git.argv(args),
-                    cwd=git.cwd,
-                    env=clean_environment() | dict(env or {}),
-                    stdin=given,
-                    stdout=self._out.fileno(),
-                    stderr=writer,
-                    start_new_session=True,
-                    pass_fds=pass_fds,
-                )
-            finally:
-                if progress is not None:
-                    os.close(writer)
+            self.process = subprocess.Popen(
+                git.argv(args),
+                cwd=git.cwd,
+                env=clean_environment() | dict(env or {}),
+                stdin=given,
+                stdout=self._out.fileno(),
+                stderr=self._err.fileno(),
+                start_new_session=True,
+                pass_fds=pass_fds,
+            )
             self._stack = stack.pop_all()
 
     def __enter__(self) -> _Child:
@@ -242,17 +235,25 @@ class _Child:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         handle = os.pidfd_open(self.process.pid)
-        if self._reader >= 0:
-            loop.add_reader(self._reader, self._read, loop)
         loop.add_reader(handle, _settle, done)
+        ticks = loop.call_later(PROGRESS_AFTER, self._tick, loop, done) if self._progress is not None else None
         try:
             await done
         finally:
             loop.remove_reader(handle)
             os.close(handle)
-            if self._reader >= 0:
-                loop.remove_reader(self._reader)
+            if ticks is not None:
+                ticks.cancel()
         self.process.wait()
+
+    def _tick(self, loop: asyncio.AbstractEventLoop, done: asyncio.Future[None]) -> None:
+        if done.done():
+            return
+        lines = self._err.tail(_LONGEST_LINE).replace(b"\r", b"\n").split(b"\n")
+        line = next((line for line in reversed(lines) if line.strip()), None)
+        if line is not None and self._progress is not None:
+            self._progress(os.fsdecode(line).strip())
+        loop.call_later(PROGRESS_EVERY, self._tick, loop, done)
 
     async def end(self) -> None:
         """SIGTERM, after GRACE seconds SIGKILL, and wait."""
@@ -275,26 +276,10 @@ class _Child:
     def result(self, check: bool) -> Result:
         """What the ended child left. Raises GitError for a failure when ``check``."""
         code = self.process.returncode
-        while self._reader >= 0 and self._read(None):
-            pass
-        result = Result(code, self._out.content(), bytes(self._said) or self._err.content())
+        result = Result(code, self._out.content(), self._err.content())
         if check and code:
             raise GitError(self.args_run, code, result.stdout, result.stderr)
         return result
-
-    def _read(self, loop: asyncio.AbstractEventLoop | None) -> bool:
-        assert self._progress is not None
-        try:
-            chunk = os.read(self._reader, 65536)
-        except BlockingIOError:
-            return False
-        if not chunk and loop is not None:
-            loop.remove_reader(self._reader)
-        self._said += chunk
-        for line in chunk.replace(b"\r", b"\n").split(b"\n"):
-            if line.strip():
-                self._progress(os.fsdecode(line).strip())
-        return bool(chunk)
 
     def _signal(self, number: int) -> None:
         # the child leads its own session, so its pid is the group's; hooks and transports belong to it
@@ -324,6 +309,11 @@ class _MemoryFile:
         while len(parts) < size:
             parts += os.pread(self._descriptor, size - len(parts), len(parts))
         return bytes(parts)
+
+    def tail(self, length: int) -> bytes:
+        """The last bytes."""
+        size = os.fstat(self._descriptor).st_size
+        return os.pread(self._descriptor, length, max(0, size - length))
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -109,7 +109,7 @@ def describe(known: Known, answers: dict[str, Answer]) -> dict[str, Any]:
         "last_error": trouble,
         "last_error_since": error.get("since"),
         "last_sync": relay.get("last_sync"),
-        "progress": relay.get("progress"),
+        "progress": relay.get("progress") or watcher.get("progress"),
         "bare": sight.bare,
         "dirty": watcher.get("dirty", known.dirty),
         "pending": watcher.get("pending", []),

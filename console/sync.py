@@ -119,18 +119,18 @@ async def _exchange(
     try:
         answer = await services.ask(instance, "relay", "sync", progress=show, paths=paths)
     except control.NotRunning:
-        return {repo.path: await _once(instance, repo) for repo in chosen}
+        return {repo.path: await _once(instance, repo, show) for repo in chosen}
     return {Path(entry["path"]): entry for entry in answer["repositories"]}
 
 
-async def _once(instance: Instance, repo: Repo) -> dict[str, Any]:
+async def _once(instance: Instance, repo: Repo, show: Callable[[str], None]) -> dict[str, Any]:
     """What the relay would do, done here. One repository's trouble does not keep the next from its turn."""
     from autosync.relay import once
 
     # its warnings are in the report, too
     logging.getLogger("autosync").addHandler(logging.NullHandler())
     try:
-        report = await once.run(instance, repo.path)
+        report = await once.run(instance, repo.path, show)
     except Problem as problem:
         return {"state": "error", "reason": problem.what, "remedy": problem.remedy}
     # nothing comes back when another one-shot run is at it and goes round once more for us

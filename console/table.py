@@ -118,8 +118,8 @@ class StatusTable:
 
     def _details(self, repository: dict[str, Any]) -> Iterator[RenderableType]:
         state = repository["state"]
-        if repository["progress"] and state == "syncing":
-            line = wording.plain(repository["progress"].removeprefix("remote: "))
+        if repository["progress"]:
+            line = wording.plain(repository["progress"])
             yield Text(f"   {line[: self._width - 3]}", _QUIET)
         if not state.endswith("not running") and state != "paused" and repository["reason"]:
             since = repository["last_error_since"] if repository["last_error"] == repository["reason"] else None

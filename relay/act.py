@@ -283,7 +283,15 @@ class Actor:
         )
         git = checkout.git_for_move(self.repository)
         # filters run inside, and some fetch what they put there (git-lfs)
-        child = asyncio.ensure_future(git.call(*args, check=False, pass_fds=[lock], limit=NETWORK_LIMIT))
+        work = git.call(
+            *args,
+            check=False,
+            pass_fds=[lock],
+            limit=NETWORK_LIMIT,
+            env={"GIT_PROGRESS_DELAY": "1"},
+            progress=self.progress,
+        )
+        child = asyncio.ensure_future(work)
         try:
             result = await asyncio.shield(child)
         except asyncio.CancelledError:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from autosync.common import config, locks
 from autosync.common.config import Repo, Settings
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance
+from autosync.common.progress import accompanied
 from autosync.common.repository import Repository
 
 from .announcement import Kind
@@ -30,8 +31,9 @@ _log = logging.getLogger(__name__)
 _ONLINE_LIMIT = 20.0
 
 
-async def run(instance: Instance, path: Path) -> dict[str, Any]:
+async def run(instance: Instance, path: Path, show: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Bring the repository at ``path`` in sync as far as possible and announce what moved; returns its report.
+    ``show`` gets words on how far it is, where that takes long.
 
     A repository that the configuration does not name gets the defaults. Two runs for one repository do not
     overlap: the second leaves a mark by which the first goes round once more. Raises Problem.
@@ -47,7 +49,7 @@ async def run(instance: Instance, path: Path) -> dict[str, Any]:
             if not alone:
                 break
             again.unlink(missing_ok=True)
-            found = await _run(instance, path)
+            found = await _run(instance, path, show)
     return found
 
 
@@ -67,7 +69,7 @@ def _alone(repository: Repository) -> Iterator[bool]:
         locks.release(descriptor)
 
 
-async def _run(instance: Instance, path: Path) -> dict[str, Any]:
+async def _run(instance: Instance, path: Path, show: Callable[[str], None]) -> dict[str, Any]:
     settings, repos = config.load(instance.config) if instance.config.exists() else (config.Config(), [])
     repo = next((r for r in repos if r.path == path), None) or Repo(path, Settings(), frozenset())
     hub = Hub(settings.name)
@@ -76,8 +78,13 @@ async def _run(instance: Instance, path: Path) -> dict[str, Any]:
     hub.set_transports(transports)
     hub.set_workers([worker])
     tasks = [asyncio.create_task(transport.run(hub)) for transport in transports]
+
+    def tell() -> None:
+        if worker.progress is not None:
+            show(f"{path}: {worker.progress}")
+
     try:
-        await worker.once()
+        await accompanied(worker.once(), tell)
         await _told(hub, transports)
     finally:
         for task in tasks:

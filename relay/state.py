@@ -150,6 +150,26 @@ class Push:
 
 Action = Announce | Offer | Recover | Fetch | DirectFetch | FastForward | Merge | Push
 
+
+def doing(action: Action) -> str:
+    """What an action is, for people who wait for it."""
+    match action:
+        case Fetch():
+            return f"fetching from {action.upstream.remote}"
+        case DirectFetch():
+            return f"fetching from {action.invitation.machine}"
+        case Push():
+            return f"pushing to {action.upstream.remote}"
+        case Merge():
+            return "merging"
+        case FastForward():
+            return "taking in what came"
+        case Recover():
+            return "putting back what a cut short move had replaced"
+        case Announce() | Offer():
+            return "telling the others"
+
+
 Name = Literal[
     "in sync",
     "syncing",

@@ -17,6 +17,7 @@ from autosync.common.errors import Problem, write_report
 from autosync.common.git import GitError
 from autosync.common.instance import Instance
 from autosync.common.operations import Operation, OperationLog
+from autosync.common.progress import Meter
 from autosync.common.reader import Reader, Unreadable
 from autosync.common.repository import Repository
 
@@ -47,6 +48,7 @@ from .state import (
     Recover,
     State,
     Status,
+    doing,
 )
 
 _log = logging.getLogger(__name__)
@@ -90,7 +92,7 @@ class Worker:
         self.failure: Failure | None = None
         self.failing_since: float | None = None
         self.last_sync: float | None = None
-        self.progress: str | None = None
+        self._meter = Meter(clock)
         self._instance = instance
         self._herald = herald
         self._clock = clock
@@ -117,6 +119,11 @@ class Worker:
         self._answered = False
         #: the commit that the remote did not take
         self._refused: str | None = None
+
+    @property
+    def progress(self) -> str | None:
+        """What is being done and how far it is, once it takes longer than a moment."""
+        return self._meter.text
 
     # hints -------------------------------------------------------------------------------------------
 
@@ -337,17 +344,16 @@ class Worker:
 
     async def _perform(self, actions: tuple[Action, ...]) -> None:
         assert self.repository is not None
-        actor = Actor(self.repository, self._log, self._progressed)
+        actor = Actor(self.repository, self._log, self._meter.said)
         for action in actions:
             try:
-                await self._one(actor, action)
+                with self._meter.during(doing(action)):
+                    await self._one(actor, action)
             except Failed as failed:
                 self._failed(action, failed.failure)
                 if failed.failure.kind in (Kind.RACE, Kind.LOCKED, Kind.UNSAFE):
                     await self._drop_dead_locks()
                 return
-            finally:
-                self.progress = None
             self._succeeded(action)
 
     async def _drop_dead_locks(self) -> None:
@@ -437,7 +443,7 @@ class Worker:
         assert self._memory is not None
         if self._untidy and self._clock() >= self._tidy_from and self.repository is not None:
             self._untidy, self._tidy_from = False, self._clock() + _TIDY_EVERY
-            await Actor(self.repository, self._log, self._progressed).tidy()
+            await Actor(self.repository, self._log, self._meter.said).tidy()
         if self._unsaved:
             # late: whoever waits for the work does not wait for the disk
             self._unsaved = False
@@ -471,6 +477,3 @@ class Worker:
 
     def _note_announcement(self, move: Move) -> None:
         self._log.append(Operation(str(self.repo.path), "announce", move.ref, None, move.commit))
-
-    def _progressed(self, line: str) -> None:
-        self.progress = line

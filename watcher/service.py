@@ -20,6 +20,7 @@ from autosync.common.errors import Problem
 from autosync.common.inotify import Inotify
 from autosync.common.instance import Instance
 from autosync.common.operations import OperationLog
+from autosync.common.progress import accompanied
 from autosync.common.systemd import ServiceManager, repositories
 from autosync.common.version import version
 
@@ -157,9 +158,15 @@ class Watcher:
         self._read_again()
         return {}
 
-    async def _commit(self, request: dict[str, Any], _progress: Callable[[str], None]) -> Any:
+    async def _commit(self, request: dict[str, Any], progress: Callable[[str], None]) -> Any:
         workers = self._chosen(request)
-        outcomes = await asyncio.gather(*(worker.commit_now() for worker in workers))
+
+        def tell() -> None:
+            for worker in workers:
+                if worker.progress is not None:
+                    progress(f"{worker.repo.path}: {worker.progress}")
+
+        outcomes = await accompanied(asyncio.gather(*(worker.commit_now() for worker in workers)), tell)
         answers = []
         for worker, outcome in zip(workers, outcomes, strict=True):
             status = worker.status()

@@ -17,6 +17,7 @@ from autosync.common.config import SHARED_FILE, Repo, effective, load_shared
 from autosync.common.errors import Problem
 from autosync.common.git import GitError
 from autosync.common.operations import OperationLog
+from autosync.common.progress import Meter
 from autosync.common.reader import Reader, Unreadable
 from autosync.common.repository import Repository
 
@@ -83,6 +84,7 @@ class Worker:
         self._condition = Condition(os.fspath(repo.path), self._tell)
         self._settling = Settling(repo.settings.settle, repo.settings.max_wait)
         self._attempts = Attempts(repo.path, self._settling, service.operations)
+        self._meter = Meter()
         self._wake = asyncio.Event()
         self._open: _Open | None = None
         self._watch: Watch | None = None
@@ -154,6 +156,11 @@ class Worker:
             self._open.committer.confirmed = True
         self.look()
 
+    @property
+    def progress(self) -> str | None:
+        """What is being done and how far it is, once it takes longer than a moment."""
+        return self._meter.text
+
     def status(self) -> dict[str, Any]:
         """How it is, for the control socket."""
         condition = self._condition
@@ -178,6 +185,7 @@ class Worker:
             "directories": watch.watched if watch is not None else 0,
             "nested": [os.fsdecode(path) for path in sorted(self._told_nested)],
             "quarantined": quarantined,
+            "progress": self.progress,
         }
 
     # -- what the tree tells (Sink) ----------------------------------------------------------
@@ -284,8 +292,9 @@ class Worker:
         return True
 
     async def _read_folders(self, watch: Watch) -> None:
-        for _ in iter(lambda: watch.step(_FOLDERS_AT_ONCE), False):
-            await asyncio.sleep(0)  # the others have their turn
+        with self._meter.during("reading folders", lambda: f"{watch.watched:,} so far"):
+            for _ in iter(lambda: watch.step(_FOLDERS_AT_ONCE), False):
+                await asyncio.sleep(0)  # the others have their turn
 
     async def _tracked_folders(self) -> set[bytes]:
         assert self._open is not None
@@ -305,8 +314,9 @@ class Worker:
         """Ask git for every difference and mark those that are not marked yet."""
         assert self._open is not None
         committer = self._open.committer
-        changed = await scan.changed(self._open.repository.git)
-        await committer.tracked_but_ignored()
+        with self._meter.during("looking for changes"):
+            changed = await scan.changed(self._open.repository.git)
+            await committer.tracked_but_ignored()
         now = time.monotonic()
         self._attempts.scanned(changed)
         for path in changed:
@@ -319,7 +329,8 @@ class Worker:
         if self._forced:
             await self._serve_forced(repository, committer)
         else:
-            await self._attempts.attempt(repository, committer, polling=polling)
+            with self._meter.during("committing", self._marked):
+                await self._attempts.attempt(repository, committer, polling=polling)
         if self._attempts.compare_again:
             self._attempts.compare_again = False
             await self._scan()
@@ -333,7 +344,8 @@ class Worker:
         try:
             await self._scan()
             while len(self._settling) and outcome is None and time.monotonic() < deadline:
-                outcome = await self._attempts.attempt(repository, committer, everything=True)
+                with self._meter.during("committing", self._marked):
+                    outcome = await self._attempts.attempt(repository, committer, everything=True)
                 if outcome is None:
                     await asyncio.sleep(0.05)
         except Problem as problem:
@@ -378,6 +390,10 @@ class Worker:
         condition = self._condition
         self._service.notices.condition(self.repo.path, condition.state, condition.reason, condition.remedy)
         self._service.changed()
+
+    def _marked(self) -> str:
+        number = len(self._settling)
+        return "1 changed file" if number == 1 else f"{number:,} changed files"
 
     # -- small parts -------------------------------------------------------------------------
 

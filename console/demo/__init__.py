@@ -39,7 +39,7 @@ def command(_: Instance, once: bool) -> int:
                 _tour(stage, show, waiting)
                 touring = False
                 if not once:
-                    _stay(stage, show)
+                    _stay(stage, show, waiting)
                 waiting("clearing up ...")
         show.success()
     except Ended as ended:
@@ -61,7 +61,7 @@ def _tour(stage: Stage, show: Show, waiting: Callable[[str], None]) -> None:
         show.moments(moments)
 
 
-def _stay(stage: Stage, show: Show) -> None:
+def _stay(stage: Stage, show: Show, waiting: Callable[[str], None]) -> None:
     """Show what happens until a signal comes. Raises Problem when a process ends by itself."""
     show.invitation(stage)
     seen = time.time()
@@ -69,7 +69,10 @@ def _stay(stage: Stage, show: Show) -> None:
         time.sleep(_INTERVAL)
         stage.check()
         news = [(machine, op) for machine in stage.machines for op in machine.operations(seen)]
+        if news:
+            waiting("")
         for machine, operation in sorted(news, key=lambda item: item[1].time):
             if operation.time > seen:
                 show.news(machine, operation)
         seen = max([seen, *(operation.time for _, operation in news)])
+        waiting("   ".join(f"{machine.name}: {text}" for machine in stage.machines if (text := machine.progress())))

@@ -67,6 +67,12 @@ class Machine:
     def head(self) -> str | None:
         return Repository.open(self.folder).reader().head().commit
 
+    def progress(self) -> str | None:
+        """What the services of this machine are at, where it takes longer than a moment."""
+        answers = asyncio.run(services.statuses(self.instance))
+        entries = [entry for answer in answers.values() for entry in (answer.status or {}).get("repositories", [])]
+        return next((entry["progress"] for entry in entries if entry.get("progress")), None)
+
     def operations(self, since: float = 0.0) -> list[Operation]:
         """What the services of this machine have done since then (seconds since the epoch)."""
         log = OperationLog(self.instance.operations)

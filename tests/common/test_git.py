@@ -96,13 +96,30 @@ def test_cancelling_ends_the_child_first(repo, tmp_path):
     asyncio.run(cancelled())
 
 
-def test_progress_comes_line_by_line_and_is_kept(repo):
-    lines: list[str] = []
-    script = shell("printf 'one\\rtwo\\r\\nthree' >&2; exit 1")
+def test_progress_of_a_slow_command_is_passed_on_and_kept(repo, tmp_path, monkeypatch):
+    monkeypatch.setattr("autosync.common.git.PROGRESS_AFTER", 0.0)
+    monkeypatch.setattr("autosync.common.git.PROGRESS_EVERY", 0.01)
+    gate, lines = tmp_path / "gate", []
+    os.mkfifo(gate)
+    script = shell(
+        f"printf 'one: 1%%\\rone: 2%%\\r' >&2; read x <'{gate}'; printf 'two\\n' >&2; read x <'{gate}'; exit 1"
+    )
+
+    def see(line: str) -> None:
+        if line not in lines:
+            lines.append(line)
+            gate.write_text("go on\n")
+
     with pytest.raises(GitError) as caught:
-        asyncio.run(_call(repo, *script, progress=lines.append))
-    assert lines == ["one", "two", "three"]
-    assert b"three" in caught.value.stderr
+        asyncio.run(_call(repo, *script, progress=see))
+    assert lines == ["one: 2%", "two"]
+    assert caught.value.stderr == b"one: 1%\rone: 2%\rtwo\n"
+
+
+def test_a_quick_command_is_not_looked_at(repo):
+    lines: list[str] = []
+    asyncio.run(_call(repo, *shell("echo line >&2"), progress=lines.append))
+    assert lines == []
 
 
 def test_the_environment_of_a_hook_does_not_leak():

@@ -59,6 +59,16 @@ def test_without_services_it_looks_itself(machine):
     assert data["watcher"]["error"] == "the watcher is not running"
 
 
+def test_what_takes_long_is_shown_whoever_is_at_it(machine):
+    slow = {"state": "syncing", "progress": "pushing to origin: writing objects 42 % of 1,000, 1.20 MiB, 3.40 MiB/s"}
+    busy = {"progress": "reading folders: 12,345 so far"}
+    with running(machine.instance, "watcher", {"status": watcher_status(watcher_entry(machine.notes, **busy))}):
+        with running(machine.instance, "relay", {"status": relay_status(relay_entry(machine.notes, **slow))}):
+            _, out, _ = machine.run("status")
+            assert f"   {slow['progress']}\n" in out
+        assert status(machine)["repositories"][0]["progress"] == busy["progress"]
+
+
 def test_with_only_the_relay_running_the_missing_watcher_is_told(machine):
     with running(machine.instance, "relay", {"status": relay_status(relay_entry(machine.notes))}):
         assert status(machine)["repositories"][0]["state"] == "watcher not running"
