@@ -128,17 +128,24 @@ def broken(repo: Path) -> str:
 _MARK = re.compile(rb"\w+ (?:wrote|changed this,) \d+")
 
 
+#: The subject of merges that a person made, who may drop what is not wanted.
+BY_HAND = "merged by hand"
+
+
 def hidden(repo: Path, head: str) -> list[str]:
     """Merges that dropped something from sight although nobody did: a line that one side had made and the other
     had never seen has to be in the merged tree, in whichever file."""
     marks = _marks(repo, head)
 
     def seen(commit: str) -> set[bytes]:
-        return set().union(*(marks[blob] for _, blob in tree(repo, commit).values()))
+        # a submodule's commit is no blob
+        return set().union(*(marks.get(blob, set()) for _, blob in tree(repo, commit).values()))
 
     found = []
-    for row in git(repo, "rev-list", "--merges", "--parents", head, "--").splitlines():
-        merge, one, other = row.split(" ")
+    for row in git(repo, "log", "--merges", "--format=%H %P %s", head, "--").splitlines():
+        merge, one, other, subject = row.split(" ", 3)
+        if subject == BY_HAND:
+            continue
         bases = git(repo, "merge-base", "--all", one, other).split()
         wanted = (seen(one) | seen(other)) - set().union(*map(seen, bases))
         if missing := wanted - seen(merge):

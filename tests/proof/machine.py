@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import subprocess
 import tempfile
 import threading
 from pathlib import Path
@@ -36,14 +37,22 @@ class Machines(RuleBasedStateMachine):
         count=st.integers(2, 5),
         skews=st.lists(st.sampled_from((0, 0, 3600, -86400, 5 * _YEAR, -3 * _YEAR)), min_size=5, max_size=5),
         direct=st.booleans(),
+        stops=st.lists(st.sampled_from((False, False, True)), min_size=5, max_size=5),
+        signs=st.lists(st.sampled_from((False, False, True)), min_size=5, max_size=5),
     )
-    def machines(self, count: int, skews: list[int], direct: bool) -> None:
+    def machines(self, count: int, skews: list[int], direct: bool, stops: list[bool], signs: list[bool]) -> None:
         central = self.folder / "central.git"
         git(self.folder, "init", "-q", "--bare", str(central))
         empty = git(central, "mktree", input=b"")
         git(central, "update-ref", BRANCH, git(central, "commit-tree", "-m", "root", empty))
-        for name, skew in zip("abcde"[:count], skews, strict=False):
-            peer = Peer(self.folder, name, central, self.ledger, self.network, skew, direct=direct)
+        key = self.folder / "key"
+        if any(signs[:count]):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+        for name, skew, stop, signing in zip("abcde"[:count], skews, stops, signs, strict=False):
+            conflict = "stop" if stop else "keep-both"
+            peer = Peer(self.folder, name, central, self.ledger, self.network, skew, direct=direct, conflict=conflict)
+            if signing:
+                peer.sign(key)
             self.peers.append(peer)
         for peer in self.peers:
             peer.others = [other.name for other in self.peers if other is not peer]
@@ -59,19 +68,29 @@ class Machines(RuleBasedStateMachine):
 
     @rule(who=_WHO, chance=_CHANCE, edits=st.integers(1, 6))
     def edit(self, who: int, chance: random.Random, edits: int) -> None:
-        for _ in range(edits):
-            self._peer(who).person.edit(chance)
+        peer = self._peer(who)
+        for _ in range(edits if peer.repository.operation() is None else 0):
+            peer.person.edit(chance)
 
     @rule(chance=_CHANCE)
     def edit_everywhere(self, chance: random.Random) -> None:
         for peer in self.peers:
-            for _ in range(2):
+            for _ in range(2 if peer.repository.operation() is None else 0):
                 peer.person.edit(chance)
             peer.watch()
 
     @rule(who=_WHO, chance=_CHANCE)
     def meddle(self, who: int, chance: random.Random) -> None:
         self._peer(who).meddle(chance)
+
+    @rule(who=_WHO, chance=_CHANCE)
+    def merge_by_hand(self, who: int, chance: random.Random) -> None:
+        self._peer(who).merge_by_hand(chance)
+
+    @rule(who=_WHO, other=_WHO, chance=_CHANCE)
+    def submodules(self, who: int, other: int, chance: random.Random) -> None:
+        for peer in (self._peer(who), self._peer(other)):
+            peer.point(chance)
 
     # services ----------------------------------------------------------------------------------------
 
@@ -150,9 +169,12 @@ class Machines(RuleBasedStateMachine):
 
     def heal(self) -> None:
         """The network is back, people finish what they were at; then all has to come together by itself."""
+        chance = random.Random(0)
         for peer in self.peers:
             peer.cut(False)
             peer.pause(False)
+            if peer.repository.operation() is not None:
+                peer.merge_by_hand(chance)
             peer.commit_by_hand()
             peer.watch()
             if peer.branch == "side":
@@ -164,6 +186,7 @@ class Machines(RuleBasedStateMachine):
                 peer.watch()
                 peer.relay(later=100.0)
                 peer.clear_the_way()
+                peer.settle_by_hand(chance)
             if self.equal():
                 break
         else:

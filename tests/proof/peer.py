@@ -27,11 +27,10 @@ from autosync.watcher import scan
 from autosync.watcher.commit import Committer, Outcome
 from autosync.watcher.publish import Identity
 from tests.proof.edits import Person
-from tests.proof.ledger import Ledger, Pending, on_disk, reachable, tree
+from tests.proof.ledger import BY_HAND, Ledger, Pending, on_disk, reachable, tree
 from tests.support.git import git
 
 BRANCH = "refs/heads/main"
-_DAY = 86400.0
 
 
 @dataclass
@@ -194,17 +193,68 @@ class Peer:
     def meddle(self, chance: random.Random) -> None:
         """Something a person may do at any moment."""
         doing = chance.random()
-        if doing < 0.55:
+        if self.repository.operation() is not None:
+            self.merge_by_hand(chance)
+        elif doing < 0.55:
             for _ in range(chance.randrange(1, 4)):
                 self.person.edit(chance)
         elif doing < 0.75:
             self.commit_by_hand()
-        elif doing < 0.85:
+        elif doing < 0.82:
             self.hand("push", "-q", "origin", "HEAD:main")
-        elif doing < 0.95:
+        elif doing < 0.88:
+            self.merge_by_hand(chance)
+        elif doing < 0.91:
+            self.point(chance)
+        elif doing < 0.96:
             self.switch()
         else:
             self.hand("add", "-A")
+
+    def merge_by_hand(self, chance: random.Random) -> None:
+        """Begin a merge of what is known of the remote, or end one in which there were conflicts."""
+        if self.repository.operation() is None:
+            self.hand("merge", "-q", "--no-edit", "--no-overwrite-ignore", "-m", BY_HAND, "refs/remotes/origin/main")
+            return
+        for path, stages in self._unmerged().items():
+            # one side's version, as a person may choose; an edit stays where the other side deleted
+            mode, oid = stages.get(chance.choice("23")) or stages.get("2") or stages.get("3") or ("0", "0" * 40)
+            self.pending.deleted(os.fsencode(path))
+            row = b"%s %s\t%s\0" % (mode.encode(), oid.encode(), os.fsencode(path))
+            git(self.path, "update-index", "-z", "--index-info", input=row)
+            if mode not in ("0", "160000"):
+                git(self.path, "checkout-index", "-f", "--", path, check=False)
+        if git(self.path, "grep", "--cached", "-lE", "^(<<<<<<< |>>>>>>> )", check=False):
+            # a version that git had made of renames
+            self.hand("merge", "--abort")
+        else:
+            self.hand("commit", "-qm", BY_HAND)
+
+    def _unmerged(self) -> dict[str, dict[str, tuple[str, str]]]:
+        """By path and stage: (mode, object)."""
+        found: dict[str, dict[str, tuple[str, str]]] = {}
+        for row in git(self.path, "ls-files", "-u", "-z").split("\0")[:-1]:
+            head, _, path = row.partition("\t")
+            mode, oid, stage = head.split(" ")
+            found.setdefault(path, {})[stage] = (mode, oid)
+        return found
+
+    def settle_by_hand(self, chance: random.Random) -> None:
+        """What `status` tells a person to do when both sides changed the same and nothing is merged by itself."""
+        if self.worker.status.name == "diverged":
+            self.merge_by_hand(chance)
+            if self.repository.operation() is not None:
+                self.merge_by_hand(chance)
+            if git(self.path, "rev-list", "HEAD..refs/remotes/origin/main"):
+                self.hand("merge", "-q", "-s", "ours", "-m", BY_HAND, "refs/remotes/origin/main")
+
+    def point(self, chance: random.Random) -> None:
+        """Commit another commit of a submodule; nobody has it checked out."""
+        folder = self.path / "sub"
+        if self.repository.operation() is None and not folder.is_symlink():
+            folder.mkdir(exist_ok=True)
+            self.hand("update-index", "--add", "--cacheinfo", f"160000,{chance.choice('123') * 40},sub")
+            self.hand("commit", "-qm", f"a submodule on {self.name}")
 
     def switch(self) -> None:
         """To the branch `side`, which has no upstream, or back."""
@@ -228,6 +278,11 @@ class Peer:
         """Take the network away, or bring it back."""
         git(self.path, "remote", "set-url", "origin", str(self.central) + (".away" if off else ""))
 
+    def sign(self, key: Path) -> None:
+        """Every commit from here is signed."""
+        for name, value in (("gpg.format", "ssh"), ("user.signingKey", str(key)), ("commit.gpgSign", "true")):
+            git(self.path, "config", name, value)
+
     def pause(self, on: bool) -> None:
         if on:
             self.repository.pause_mark.touch()
@@ -236,7 +291,7 @@ class Peer:
 
     def clear_the_way(self) -> None:
         """What `status` tells a person to do when an ignored file is in the way: give it another name."""
-        if self.worker.status.name != "waiting":
+        if self.worker.status.name != "waiting" or self.repository.operation() is not None:
             return
         ignored = git(self.path, "ls-files", "-z", "--others", "--ignored", "--exclude-standard")
         wanted = tree(self.path, "refs/remotes/origin/main")
