@@ -28,7 +28,7 @@ _OPERATIONS = (
 )
 #: How a person ends each operation that `Repository.operation` names.
 FINISH = {
-    "merge": "git commit, or git merge --abort",
+    "merge": "put the files right that git status lists, git add them, git commit; or git merge --abort",
     "rebase": "git rebase --continue, or git rebase --abort",
     "am": "git am --continue, or git am --abort",
     "cherry-pick": "git cherry-pick --continue, or git cherry-pick --abort",

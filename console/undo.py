@@ -10,11 +10,12 @@ import click
 
 from autosync.common import config
 from autosync.common.errors import Problem
-from autosync.common.git import Git
+from autosync.common.git import Git, split
 from autosync.common.instance import Instance
 from autosync.common.operations import Operation, OperationLog
 from autosync.common.repository import Repository
 from autosync.relay.act import Actor, Failed
+from autosync.relay.conflict import original
 from autosync.relay.state import FastForward
 from autosync.relay.undo import TRAILER, reverse
 
@@ -61,7 +62,16 @@ async def _undo(instance: Instance, repository: Repository) -> None:
         raise Problem(failed.failure.what, failed.failure.remedy) from failed
     log.append(Operation(str(repository.path), "undo", head.branch, head.commit, new, subject))
     say(f"undone: {wording.plain(subject)} ({found[:7]}); autosync undo again takes back the one before")
+    for path in _copies_gone(repository.git, head.commit, new):
+        shown = wording.path(repository.path / path, Path.home())
+        say(f"the other version of a conflict went with it: autosync restore {shown} --at {found[:7]}")
     await services.tell(instance, "look")
+
+
+def _copies_gone(git: Git, before: str, after: str) -> list[str]:
+    """The conflict copies that a move from ``before`` to ``after`` takes away."""
+    args = ("diff-tree", "-r", "-z", "--no-renames", "--name-only", "--diff-filter=D", before, after, "--")
+    return [path for path in split(git.run(*args).stdout) if original(path) is not None]
 
 
 def _newest(repository: Repository, log: OperationLog) -> tuple[str, str]:

@@ -109,6 +109,7 @@ class Actor:
         git = self._network(reader, invitation.machine, _SSH_NEARBY)
         args = ("fetch", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--no-tags")
         wanted = f"+{invitation.ref}:{tracking}"
+        before = reader.resolve(tracking)
         started = time.monotonic()
         try:
             arguments = (*args, "--progress", "--", invitation.machine, wanted)
@@ -118,7 +119,7 @@ class Actor:
         if not self.repository.reader().has_commit(invitation.commit):
             what = f"{invitation.machine} does not have {invitation.commit[:7]} any more"
             raise Failed(Failure(Kind.MISSING, what, "the upstream is asked instead"))
-        self._done("fetch", invitation.ref, None, invitation.commit, started, f"directly from {invitation.machine}")
+        self._done("fetch", invitation.ref, before, invitation.commit, started, f"directly from {invitation.machine}")
 
     async def push(self, action: Push) -> None:
         """Push, without any force. Raises Failed; a lost race is one."""
@@ -126,7 +127,8 @@ class Actor:
         reader = self.repository.reader()
         if reader.resolve(action.branch) is None:
             return
-        args = ("push", "--porcelain", "--no-recurse-submodules", "--progress", "--")
+        setup = ("--set-upstream",) if action.setup else ()
+        args = ("push", "--porcelain", "--no-recurse-submodules", "--progress", *setup, "--")
         started = time.monotonic()
         try:
             await self._network(reader, upstream.remote).call(
@@ -168,7 +170,9 @@ class Actor:
             paths = (conflict.path, conflict.copy) if conflict.copy else (conflict.path,)
             detail = conflict.what
             self.log.append(
-                Operation(str(self.repository.path), "resolve", action.branch, None, merged.commit, detail, paths)
+                Operation(
+                    str(self.repository.path), "resolve", action.branch, action.head, merged.commit, detail, paths
+                )
             )
         return merged.conflicts
 

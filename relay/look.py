@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from autosync.common import checkout
-from autosync.common.reader import Reader, Upstream
+from autosync.common.reader import Reader, Upstream, tracking_ref
 from autosync.common.repository import Repository
 
 from .memory import Memory
@@ -28,6 +28,10 @@ def look(repository: Repository, memory: Memory, expected: Mapping[str, str], of
         return Observed(bare=True, paused=repository.paused, refs=heads, moves=moves)
     head = reader.head()
     upstream = reader.upstream(head.branch) if head.branch else None
+    new_branch = False
+    if upstream is None and head.branch is not None and head.commit is not None:
+        upstream = _wanted_upstream(reader, head.branch)
+        new_branch = upstream is not None
     if upstream is not None and head.branch is not None:
         upstream = with_tracking(upstream, head.branch)
     tip = reader.resolve(upstream.tracking) if upstream and upstream.tracking else None
@@ -52,6 +56,7 @@ def look(repository: Repository, memory: Memory, expected: Mapping[str, str], of
         branch=head.branch,
         head=head.commit,
         upstream=upstream,
+        new_branch=new_branch,
         url=reader.remote_url(upstream.remote) if upstream else None,
         tip=tip,
         ahead=ahead,
@@ -70,6 +75,18 @@ def with_tracking(upstream: Upstream, branch: str) -> Upstream:
     if upstream.tracking is not None:
         return upstream
     return Upstream(upstream.remote, upstream.ref, "refs/autosync/upstream/" + branch.removeprefix("refs/heads/"))
+
+
+def _wanted_upstream(reader: Reader, branch: str) -> Upstream | None:
+    """The upstream that a new branch gets by its first push, where the person has set `push.autoSetupRemote`
+    (git-config(1)): the branch of the same name on the remote that git would push to."""
+    wanted = reader.config_all("push.autosetupremote")
+    if not wanted or wanted[-1].lower() not in ("true", "yes", "on", "1", ""):
+        return None
+    remote = (reader.config_all("remote.pushdefault") or ["origin"])[-1]
+    if reader.remote_url(remote) == remote:
+        return None
+    return Upstream(remote, branch, tracking_ref(reader.fetch_refspecs(remote), branch))
 
 
 def _prefix(upstream: Upstream) -> str:
@@ -106,11 +123,11 @@ def _pushed_moves(
         if before == commit:
             continue
         if expected.get(on_remote(tracking)) == commit or (not first and _by_push(reader, tracking, before)):
-            moves.append(Move(on_remote(tracking), commit))
+            moves.append(Move(on_remote(tracking), commit, before))
     for tracking, commit in sorted(before_all.items()):
         # git deletes a tracking ref when a push has deleted the branch, or when a fetch prunes it
         if tracking.startswith(prefix) and tracking not in tracked:
-            moves.append(Move(on_remote(tracking), "0" * len(commit)))
+            moves.append(Move(on_remote(tracking), "0" * len(commit), commit))
     return tuple(moves)
 
 
@@ -131,8 +148,9 @@ def _by_push(reader: Reader, tracking: str, since: str | None) -> bool:
 def _central_moves(heads: Mapping[str, str], memory: Memory) -> tuple[Move, ...]:
     if memory.seen is None:
         return ()
-    moves = [Move(ref, commit) for ref, commit in sorted(heads.items()) if memory.seen.get(ref) != commit]
-    gone = [Move(ref, "0" * len(commit)) for ref, commit in sorted(memory.seen.items()) if ref not in heads]
+    seen = memory.seen
+    moves = [Move(ref, commit, seen.get(ref)) for ref, commit in sorted(heads.items()) if seen.get(ref) != commit]
+    gone = [Move(ref, "0" * len(commit), commit) for ref, commit in sorted(memory.seen.items()) if ref not in heads]
     return tuple(moves + gone)
 
 

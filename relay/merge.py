@@ -98,7 +98,9 @@ async def _sides(git: Git, one: str, other: str) -> tuple[_Side, _Side]:
 
 async def _merge_tree(git: Git, ours: str, theirs: str) -> _Outcome:
     args = ("merge-tree", "--write-tree", "-z", "--messages", ours, theirs)
-    result = await git.call(*args, check=False)
+    # which merge driver a file has is told by a commit, not by what lies in this machine's work tree (git 2.41; before
+    # that, machines of which only one has the newest .gitattributes may merge the same otherwise, and merge again)
+    result = await git.call(*args, check=False, env={"GIT_ATTR_SOURCE": ours})
     fields = split(result.stdout)
     # a bad object name gives exit code 1 too, but no tree
     if result.code not in (0, 1) or not fields:

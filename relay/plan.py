@@ -96,7 +96,8 @@ def _known(state: State) -> Plan:
             "held",
             f"{remote} has nothing in common with the branch here",
             f"look at it with git -C {state.path} log {remote}; "
-            f"to join the two: git -C {state.path} merge --allow-unrelated-histories {remote}",
+            f"to join the two: git -C {state.path} merge --allow-unrelated-histories {remote}, and where both have a "
+            "file of one name, put it right, then git add it and git commit",
         )
     if seen.behind:
         return _integrate(state)
@@ -156,7 +157,7 @@ def _push(state: State) -> Plan:
     if seen.head == state.borrowed and state.now < state.borrowed_until:
         # the machine that it came from pushes it; a second push would take as long as the first
         return Plan((), Status("in sync", "the newest commit came directly from another machine"), state.borrowed_until)
-    push = Push(seen.branch, seen.upstream, seen.head, seen.tip)
+    push = Push(seen.branch, seen.upstream, seen.head, seen.tip, seen.new_branch)
     found = _later(state, state.push_from, push, _trouble(state) if state.failure else Status("ahead"))
     if state.settings.direct and state.settings.announce and state.told != seen.head:
         return Plan((Offer(seen.upstream.ref, seen.head), *found.actions), found.status, found.wake)

@@ -15,10 +15,11 @@ from .failures import Failure
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A ref on the remote that somebody here moved by a push. All zeros: it was deleted."""
+    """A ref on the remote that somebody here moved by a push. All zeros: it was deleted. ``before`` is where it was."""
 
     ref: str
     commit: str
+    before: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,10 @@ class Observed:
 
     ``url`` is the configured address of the upstream's remote; ``tip`` is where the upstream was when it was last
     asked. ``base_lost`` means that the upstream no longer contains what it contained before: somebody rewrote it.
-    ``refs`` are those whose moves others care for: the
-    tracking refs of the upstream's remote, or a bare repository's branches. ``offer`` is a commit that came
-    directly from another machine and that HEAD lacks; ``offer_ahead`` says that it contains HEAD.
+    ``new_branch``: the branch has no upstream yet and is to get the one that ``upstream`` says (git's
+    `push.autoSetupRemote`). ``refs`` are those whose moves others care for: the tracking refs of the upstream's remote,
+    or a bare repository's branches. ``offer`` is a commit that came directly from another machine and that HEAD lacks;
+    ``offer_ahead`` says that it contains HEAD.
     """
 
     bare: bool
@@ -39,6 +41,7 @@ class Observed:
     branch: str | None = None
     head: str | None = None
     upstream: Upstream | None = None
+    new_branch: bool = False
     url: str | None = None
     tip: str | None = None
     ahead: int = 0
@@ -140,12 +143,13 @@ class Merge:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """Push ``commit``, which contains ``tip``, to the upstream."""
+    """Push ``commit``, which contains ``tip``, to the upstream; with ``setup`` that becomes the branch's upstream."""
 
     branch: str
     upstream: Upstream
     commit: str
     tip: str | None
+    setup: bool = False
 
 
 Action = Announce | Offer | Recover | Fetch | DirectFetch | FastForward | Merge | Push

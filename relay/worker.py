@@ -471,9 +471,11 @@ class Worker:
         if status != self.status:
             if status.name in ("held", "diverged", "no upstream") and status.reason != self.status.reason:
                 _log.warning("%s: %s: %s", self.repo.path, status.reason, status.remedy)
-                self._log.append(Operation(str(self.repo.path), "hold", detail=status.reason or ""))
+                seen = self.seen or Observed(False)
+                refs = (seen.branch, seen.head, seen.tip)
+                self._log.append(Operation(str(self.repo.path), "hold", *refs, status.reason or ""))
             self.status = status
             self._herald.changed(self)
 
     def _note_announcement(self, move: Move) -> None:
-        self._log.append(Operation(str(self.repo.path), "announce", move.ref, None, move.commit))
+        self._log.append(Operation(str(self.repo.path), "announce", move.ref, move.before, move.commit))

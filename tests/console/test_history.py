@@ -38,6 +38,17 @@ def test_undo_takes_back_one_after_the_other_and_rewrites_nothing(machine):
     assert "autosync made none" in err
 
 
+def test_undo_of_a_conflict_says_where_the_other_version_is(machine):
+    automatic(machine, "a.txt", "mine\n")
+    automatic(machine, "a.conflict-1234567.txt", "theirs\n")
+    code, out, _ = machine.run("undo")
+    assert code == 0
+    assert not (machine.notes / "a.conflict-1234567.txt").exists()
+    command = out.splitlines()[1].partition("autosync ")[2].split(" ")
+    assert machine.run(*[word.replace("~", os.environ["HOME"]) for word in command])[0] == 0
+    assert (machine.notes / "a.conflict-1234567.txt").read_text() == "theirs\n"
+
+
 def test_undo_names_the_repositories_to_choose_from(machine):
     machine.config.write_text(machine.config.read_text() + '[[repository]]\npath = "~/central.git"\n')
     code, _, err = machine.run("undo")

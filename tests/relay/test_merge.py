@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from autosync.common.git import Git, GitError
 from autosync.relay.conflict import copy_name
 from autosync.relay.merge import merge
+from tests.hooks.conftest import NEW_GIT
 from tests.support.git import git
 
 LONG = "".join(f"line {n}\n" for n in range(30))
@@ -213,18 +214,55 @@ def test_unrelated_histories_are_refused(lab):
         lab.merge(lab.commit({"a": "1"}), lab.commit({"b": "2"}))
 
 
-def test_a_union_driver_is_honoured(tmp_path):
-    git(tmp_path, "init", "-q", "-b", "main")
+def two_sides(folder: Path, attributes: str) -> list[str]:
+    """Two commits that changed the same line of `log`, in a repository whose work tree is at the second."""
+    git(folder, "init", "-q", "-b", "main")
     for content, branch in (("base\n", "main"), ("one\n", "one"), ("two\n", "two")):
-        git(tmp_path, "checkout", "-q", "-B", branch, *(["main"] if branch != "main" else []))
-        (tmp_path / ".gitattributes").write_text("log merge=union\n")
-        (tmp_path / "log").write_text("start\n" + ("" if branch == "main" else content))
-        git(tmp_path, "add", "-A")
-        git(tmp_path, "commit", "-qm", branch)
-    heads = [git(tmp_path, "rev-parse", b) for b in ("one", "two")]
+        git(folder, "checkout", "-q", "-B", branch, *(["main"] if branch != "main" else []))
+        (folder / ".gitattributes").write_text(attributes)
+        (folder / "log").write_text("start\n" + content)
+        git(folder, "add", "-A")
+        git(folder, "commit", "-qm", branch)
+    return [git(folder, "rev-parse", b) for b in ("one", "two")]
+
+
+def test_a_union_driver_is_honoured(tmp_path):
+    heads = two_sides(tmp_path, "log merge=union\n")
     found = asyncio.run(merge(Git(tmp_path), tmp_path / ".git/autosync", *heads, keep_both=True))
     assert found.conflicts == ()
     assert set(git(tmp_path, "show", f"{found.commit}:log").split()) == {"start", "one", "two"}
+
+
+def test_a_driver_of_the_persons_own_is_honoured(tmp_path):
+    heads = two_sides(tmp_path, "log merge=both\n")
+    driver = tmp_path / "driver"
+    driver.write_text('#!/bin/sh\ncat "$2" "$3" | sort -u >"$4" && mv "$4" "$2"\n')
+    driver.chmod(0o755)
+    git(tmp_path, "config", "merge.both.driver", f"{driver} %O %A %B merged.tmp")
+    found = asyncio.run(merge(Git(tmp_path), tmp_path / ".git/autosync", *heads, keep_both=True))
+    assert found.conflicts == ()
+    assert git(tmp_path, "show", f"{found.commit}:log").split() == ["one", "start", "two"]
+
+
+def test_a_driver_that_fails_makes_a_conflict(tmp_path):
+    heads = two_sides(tmp_path, "log merge=none\n")
+    git(tmp_path, "config", "merge.none.driver", "false %A")
+    found = asyncio.run(merge(Git(tmp_path), tmp_path / ".git/autosync", *heads, keep_both=True))
+    (conflict,) = found.conflicts
+    contents = {git(tmp_path, "show", f"{found.commit}:{name}") for name in ("log", conflict.copy)}
+    assert contents == {"start\none", "start\ntwo"}
+
+
+def test_the_driver_does_not_depend_on_what_lies_in_the_work_tree(tmp_path, monkeypatch):
+    version = git(tmp_path, "version").split()[2].split(".")
+    if [int(part) for part in version[:2]] < [2, 41]:
+        if not NEW_GIT:
+            pytest.skip("this git reads attributes in the work tree only")
+        monkeypatch.setenv("PATH", f"{NEW_GIT}:{os.environ['PATH']}")
+    heads = two_sides(tmp_path, "log merge=union\n")
+    (tmp_path / ".gitattributes").write_text("log -merge\n")
+    found = asyncio.run(merge(Git(tmp_path), tmp_path / ".git/autosync", *heads, keep_both=True))
+    assert found.conflicts == ()
 
 
 def test_a_submodule_conflict_keeps_one_pointer_and_names_the_other(lab):

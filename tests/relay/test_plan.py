@@ -73,6 +73,11 @@ TABLE = {
         (FastForward(BRANCH, A, B),),
     ),
     "no upstream": (state(replace(EQUAL, upstream=None, tip=None)), "no upstream", ()),
+    "no upstream, push.autoSetupRemote": (
+        state(replace(EQUAL, tip=None, new_branch=True), branch_absent=True),
+        "syncing",
+        (Push(BRANCH, UPSTREAM, A, None, setup=True),),
+    ),
     "unborn": (state(replace(EQUAL, head=None, tip=None)), "unborn", ()),
     "unborn, remote has commits": (
         state(replace(EQUAL, head=None, tip=B)),
@@ -89,6 +94,11 @@ TABLE = {
     "detached": (state(replace(EQUAL, branch=None)), "held", ()),
     "rebase under way": (state(replace(DIVERGED, operation="rebase")), "held", ()),
     "paused": (state(replace(AHEAD, paused=True, moves=(Move(BRANCH, B),))), "paused", ()),
+    "push.autoSetupRemote, remote has the branch": (
+        state(replace(DIVERGED, new_branch=True)),
+        "syncing",
+        (Merge(BRANCH, A, B),),
+    ),
     "killed in a move": (state(replace(BEHIND, moving=True)), "syncing", (Recover(),)),
     "rejected": (
         state(AHEAD, push_from=101.0, failure=Failure(Kind.REJECTED, "no", "do")),
@@ -162,6 +172,7 @@ observed = st.builds(
     base_lost=st.booleans(),
     offer=commits,
     offer_ahead=st.booleans(),
+    new_branch=st.booleans(),
     moves=st.just(()) | st.just((Move(BRANCH, A),)),
 )
 states = st.builds(

@@ -13,6 +13,7 @@ import pytest
 from autosync.common import checkout
 from autosync.common.config import Repo, Settings
 from autosync.common.instance import Instance
+from autosync.common.operations import OperationLog
 from autosync.common.repository import Repository
 from autosync.relay.announcement import Announcement
 from autosync.relay.state import Move
@@ -120,6 +121,26 @@ def test_the_first_push_makes_the_branch_and_is_announced(tmp_path, central):
     assert a.turn() == "in sync"
     assert git(central, "rev-parse", BRANCH) == head
     assert a.heard.moves == [Move(BRANCH, head)]
+
+
+def test_every_action_is_logged_with_where_it_led_from_and_to(two):
+    a, b = two
+    old = a.head
+    one = a.commit("first", "a\n")
+    a.turn()
+    other = b.commit("first", "b\n")
+    assert b.turn() == "in sync"
+    found = {
+        (operation.action, operation.before, operation.after)
+        for operation in OperationLog(b.instance.operations).read()
+        if operation.repository == str(b.path)
+    }
+    expected = {("fetch", old, one), ("merge", other, b.head), ("resolve", other, b.head), ("push", one, b.head)}
+    assert found >= expected | {("announce", one, b.head)}
+    git(b.path, "checkout", "-q", "--detach")
+    b.turn()
+    last = [*OperationLog(b.instance.operations).read()][-1]
+    assert (last.action, last.before, last.detail) == ("hold", b.head, "HEAD is detached")
 
 
 def test_a_push_is_announced_once_and_a_fetch_never(two):
@@ -451,6 +472,29 @@ def test_a_branch_without_upstream_says_what_to_type(two):
     git(a.path, "checkout", "-q", "-b", "side")
     assert a.turn() == "no upstream"
     assert a.worker.status.remedy.endswith("push -u REMOTE side")
+
+
+@pytest.mark.parametrize("wanted", ["true", "false"])
+def test_a_new_branch_gets_an_upstream_where_git_is_configured_so(two, central, wanted):
+    a, b = two
+    git(a.path, "config", "push.autoSetupRemote", wanted)
+    git(a.path, "checkout", "-q", "-b", "side")
+    head = a.commit("f", "1\n")
+    assert a.turn() == ("in sync" if wanted == "true" else "no upstream")
+    assert git(a.path, "config", "branch.side.merge", check=False) == ("refs/heads/side" if wanted == "true" else "")
+    if wanted == "false":
+        assert git(central, "branch", "--list", "side") == ""
+        return
+    assert git(central, "rev-parse", "side") == head
+    assert a.heard.moves == [Move("refs/heads/side", head)]
+    # somebody else had the same thought: the two are one branch
+    git(b.path, "config", "push.autoSetupRemote", "true")
+    git(b.path, "checkout", "-q", "-b", "side")
+    b.commit("g", "2\n")
+    assert b.turn() == "in sync"
+    assert (b.read("f"), b.read("g")) == ("1\n", "2\n")
+    assert git(central, "rev-parse", "side") == b.head
+    assert git(b.path, "config", "branch.side.merge") == "refs/heads/side"
 
 
 def test_a_detached_head_is_left_alone(two):
