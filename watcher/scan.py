@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from autosync.common.git import Git
 
+from .overlap import alongside
+
 #: Seconds a scan may take.
 LIMIT = 3600.0
 
@@ -15,9 +17,16 @@ async def changed(git: Git) -> set[bytes]:
 
     `ls-files` and not `status`: it does not compare the index with HEAD, which is not asked here.
     """
-    found = await git.call("ls-files", "-z", "--others", "--modified", "--deleted", "--exclude-standard", limit=LIMIT)
-    # an untracked repository is listed with a trailing slash, a changed submodule as its folder: neither is ours
-    return {path for path in found.stdout.split(b"\0") if path and not path.endswith(b"/")}
+    found: set[bytes] = set()
+
+    async def ask(*which: str) -> None:
+        listed = await git.call("ls-files", "-z", *which, limit=LIMIT)
+        # an untracked repository is listed with a trailing slash, a changed submodule as its folder: neither is ours
+        found.update(path for path in listed.stdout.split(b"\0") if path and not path.endswith(b"/"))
+
+    async with alongside(ask("--modified", "--deleted")):
+        await ask("--others", "--exclude-standard")
+    return found
 
 
 async def tracked_folders(git: Git) -> set[bytes]:

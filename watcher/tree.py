@@ -266,16 +266,18 @@ class Tree:
 
     def _read(self, folder: Folder, path: bytes, mark: bool) -> None:
         below = path + b"/" if path else b""
-        folders, files, nested = [], [], False
+        place = self._root_path + b"/" + path
+        folders, files, nested = {}, [], False
         try:
-            with os.scandir(self._root_path + b"/" + path) as entries:
+            with os.scandir(place) as entries:
                 for entry in entries:
-                    if entry.name == b".git":
-                        nested = bool(path) and is_repository(self._root_path + b"/" + path)
+                    name = entry.name
+                    if name == b".git":
+                        nested = bool(path) and is_repository(place)
                     elif entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.name)
+                        folders[name] = below + name
                     elif mark:
-                        files.append(entry.name)
+                        files.append(name)
         except OSError as error:
             if error.errno == errno.EACCES:
                 self.unreadable.add(path)
@@ -283,17 +285,17 @@ class Tree:
         self.unreadable.discard(path)
         if nested:
             self.nested.add(path)
-            folders = [name for name in folders if below + name in self._tracked]
+            folders = {name: child for name, child in folders.items() if child in self._tracked}
         else:
             self.nested.discard(path)
         for name in files:
             self._sink.mark(below + name, Kind.ARRIVED)
-        asked = [below + name for name in folders if below + name not in self._tracked]
+        asked = [child for child in folders.values() if child not in self._tracked]
         unwanted = self._unwanted(asked) if asked else ()
-        for name in folders:
+        for name, child in folders.items():
             # an event may have been quicker than this reading
-            if below + name not in unwanted and name not in (folder.children or ()):
-                self._enter(folder, name, below + name, mark)
+            if child not in unwanted and name not in (folder.children or ()):
+                self._enter(folder, name, child, mark)
 
     def _detach(self, folder: Folder) -> None:
         parent = folder.parent

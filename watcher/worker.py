@@ -28,6 +28,7 @@ from .condition import Condition
 from .courtesy import Hold
 from .ignores import ignored_by_git
 from .notices import Notices
+from .overlap import alongside
 from .publish import Identity
 from .settle import Kind, Settling
 from .watch import Anew, Watch
@@ -222,10 +223,13 @@ class Worker:
         assert self._open is not None
         with Watch(self._open.repository, self._unwanted, self, self._wake.set, self._index_moved) as watch:
             self._settling.events_lost(time.monotonic())
-            watch.start(await self._tracked_folders())
+            tracked = await scan.tracked_folders(self._open.repository.git)
+            self._kept_folders = tracked  # until git has said which of them are ignored
+            watch.start(tracked)
             self._watch = watch
             try:
-                await self._read_folders(watch)
+                async with alongside(self._look_for_kept_folders()):
+                    await self._read_folders(watch)
                 await self._scan()
                 pause.reset()
                 await self._loop(watch)
@@ -298,8 +302,13 @@ class Worker:
 
     async def _tracked_folders(self) -> set[bytes]:
         assert self._open is not None
-        self._kept_folders = scan.folders_of(await self._open.committer.tracked_but_ignored())
+        await self._look_for_kept_folders()
         return await scan.tracked_folders(self._open.repository.git)
+
+    async def _look_for_kept_folders(self) -> None:
+        """Ask which folders are watched although they are ignored."""
+        assert self._open is not None
+        self._kept_folders = scan.folders_of(await self._open.committer.tracked_but_ignored())
 
     async def _look_for_tracked_folders(self) -> None:
         """Somebody else's commit may track files in ignored folders, which are not watched yet."""
