@@ -13,6 +13,7 @@ from autosync.common import cli, logs
 from autosync.common.errors import exit_code
 from autosync.common.git import Git
 from autosync.common.instance import Instance
+from autosync.common.private import keep_from_dumps
 from autosync.common.service import only_one, run_until_stopped
 from autosync.common.systemd import ServiceManager
 from autosync.common.version import version
@@ -54,6 +55,7 @@ def command(
 
 
 def _run(instance: Instance, once: Path | None) -> int:
+    keep_from_dumps()
     if once is not None:
         return _once(instance, once)
     from .service import Service

@@ -20,6 +20,7 @@ import click
 
 from autosync.common import cli, logs
 from autosync.common.errors import Problem, exit_code
+from autosync.common.private import keep_from_dumps
 from autosync.common.service import run_until_stopped
 from autosync.common.systemd import ServiceManager
 from autosync.common.version import version
@@ -86,6 +87,7 @@ def command(
 
     def run() -> int:
         logs.set_up("autosync-reflector", verbose, log_file)
+        keep_from_dumps()  # of the key
         manager = ServiceManager()
         tls = _context(cert, key) if cert is not None else None
         sockets = sockets_from_systemd() if systemd else []

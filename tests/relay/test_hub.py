@@ -10,8 +10,6 @@ from autosync.common.instance import Instance
 from autosync.relay.act import Actor
 from autosync.relay.announcement import Announcement
 from autosync.relay.carriers import Carriers
-
-
 from autosync.relay.failures import Failure, Kind
 from autosync.relay.hub import Hub
 from autosync.relay.reflector.server import ReflectorServer
