@@ -119,7 +119,8 @@ class Peer:
         self.pending = Pending()
         self.side = Ledger()
         self.kept_aside = 0
-        git(folder, "clone", "-q", str(central), str(self.path))
+        if not self.path.exists():
+            git(folder, "clone", "-q", str(central), str(self.path))
         self.person = Person(self.path, self.pending, name)
         self._ledger = ledger
         self._network = network
