@@ -33,6 +33,11 @@ def drop_dead(repository: Repository) -> list[Path]:
     return dropped
 
 
+def left(repository: Repository) -> bool:
+    """Whether there is any lock of a ref, dead or alive."""
+    return any(True for _ in _locks(repository))
+
+
 def _locks(repository: Repository) -> Iterator[Path]:
     for folder in {repository.git_dir, repository.common_dir}:
         for name in ("HEAD.lock", "ORIG_HEAD.lock", "packed-refs.lock"):

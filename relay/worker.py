@@ -119,6 +119,8 @@ class Worker:
         self._answered = False
         #: the commit that the remote did not take
         self._refused: str | None = None
+        # a git may have been killed here, and locks of refs may be left; when to look at those that were too new
+        self._suspect, self._locks_from = True, math.inf
 
     @property
     def progress(self) -> str | None:
@@ -244,7 +246,7 @@ class Worker:
                     next_poll = (
                         math.inf if decided.status.name == "in sync" and self._is_bare() else self._schedule.next_poll
                     )
-                    return min(decided.wake or next_poll, next_poll)
+                    return min(decided.wake or next_poll, next_poll, self._locks_from)
                 self._show(decided.status)
                 await self._perform(decided.actions)
         except Problem as problem:
@@ -353,6 +355,7 @@ class Worker:
                 self._failed(action, failed.failure)
                 if failed.failure.kind in (Kind.RACE, Kind.LOCKED, Kind.UNSAFE):
                     await self._drop_dead_locks()
+                    self._suspect = True
                 return
             self._succeeded(action)
 
@@ -360,6 +363,8 @@ class Worker:
         assert self.repository is not None
         for path in await asyncio.to_thread(reflocks.drop_dead, self.repository):
             _log.warning("%s: %s was left by a git that was killed, and is removed", self.repo.path, path)
+        left = await asyncio.to_thread(reflocks.left, self.repository)
+        self._suspect, self._locks_from = False, self._clock() + reflocks.OLD if left else math.inf
 
     async def _one(self, actor: Actor, action: Action) -> None:
         if isinstance(action, Fetch):
@@ -405,6 +410,8 @@ class Worker:
                 self._herald.resolved(self, conflicts)
         elif isinstance(action, Recover):
             await actor.recover()
+            # with the move complete, git may yet have been killed before it took its locks away
+            self._suspect = True
 
     def _failed(self, action: Action, failure: Failure) -> None:
         if isinstance(action, DirectFetch):
@@ -441,6 +448,8 @@ class Worker:
 
     async def _rest(self, decided: Plan) -> None:
         assert self._memory is not None
+        if (self._suspect or self._clock() >= self._locks_from) and not (self.seen and self.seen.paused):
+            await self._drop_dead_locks()
         if self._untidy and self._clock() >= self._tidy_from and self.repository is not None:
             self._untidy, self._tidy_from = False, self._clock() + _TIDY_EVERY
             await Actor(self.repository, self._log, self._meter.said).tidy()

@@ -106,7 +106,7 @@ class Storm:
         self._known |= set(git(central, "rev-list", "--objects", "--no-object-names", *new).split())
         self._checked = head
         for machine, (_, pending) in zip(self.machines, self._people, strict=True):
-            until(lambda m=machine: stuck(m.repo) == [], f"{machine.name} not to be stuck: {stuck(machine.repo)}", 20.0)
+            until(lambda m=machine: stuck(m.repo) == [], f"{machine.name} not to be stuck: {stuck(machine.repo)}", 45.0)
             for path, blob in pending.blobs.items():
                 self.ledger.rest(blob, f"{machine.name}: {path!r}")
             pending.blobs = {}

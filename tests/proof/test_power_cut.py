@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from autosync.common import checkout, reflocks
 from autosync.common.repository import Repository
 from autosync.watcher import journal
 from tests.proof.ledger import Ledger, stuck
@@ -70,6 +71,25 @@ def test_another_device_number_after_the_restart_does_not_matter(peer):
     peer.restart()
     peer.watch()
     assert stuck(peer.path) == []
+
+
+@pytest.mark.parametrize("name", ["HEAD.lock", "refs/heads/main.lock"])
+@pytest.mark.parametrize("when", ["at start", "after a move"])
+def test_a_ref_lock_goes_though_nothing_else_is_to_be_done(peer, name, when):
+    """git was killed when the move was complete, and before it took its locks away: a person's commit would fail."""
+    peer.relay()
+    if when == "after a move":
+        head = git(peer.path, "rev-parse", "HEAD")
+        checkout.begin(peer.repository, git(peer.path, "rev-parse", "HEAD^{tree}"), head)
+    else:
+        peer.restart()
+    lock = peer.path / ".git" / name
+    lock.touch()
+    assert peer.relay("look") == "in sync"
+    assert lock.exists()
+    os.utime(lock, (1, 1))
+    peer.relay("look", later=reflocks.OLD)
+    assert stuck(peer.path) == [] and not lock.exists()
 
 
 @pytest.mark.parametrize("name", ["HEAD.lock", "refs/heads/main.lock", "refs/remotes/origin/main.lock"])
