@@ -116,6 +116,11 @@ class Repository:
         return self.tree_dir / "lock"
 
     @property
+    def push_lock(self) -> Path:
+        """The advisory lock between a push by the relay and a rewording of what is not pushed (see reword.py)."""
+        return self.tree_dir / "push.lock"
+
+    @property
     def pause_mark(self) -> Path:
         """Exists while the person has paused this repository."""
         return self.tree_dir / "paused"

@@ -23,6 +23,7 @@ _COMMANDS = {
     "resume": ("resume", "Go on with paused repositories, or with a held deletion."),
     "explain": ("explain", "Why a file is not synchronised, and what to do about it."),
     "log": ("log", "What autosync did of its own accord."),
+    "describe": ("describe", "Give the newest automatic commits a message of your own."),
     "undo": ("undo", "Take back the newest commit or merge that autosync made."),
     "restore": ("restore", "Bring an earlier version of a file back."),
     "peers": ("peers", "The other machines, and fetching from them directly."),

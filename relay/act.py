@@ -123,6 +123,17 @@ class Actor:
 
     async def push(self, action: Push) -> None:
         """Push, without any force. Raises Failed; a lost race is one."""
+        try:
+            lock = locks.acquire(self.repository.push_lock)
+        except locks.Held as held:
+            what = "the commits are being reworded"
+            raise Failed(Failure(Kind.LOCKED, what, "goes on by itself when that ends")) from held
+        try:
+            await self._push(action)
+        finally:
+            locks.release(lock)
+
+    async def _push(self, action: Push) -> None:
         upstream = action.upstream
         reader = self.repository.reader()
         if reader.resolve(action.branch) is None:

@@ -59,6 +59,7 @@ class Watcher:
             "reload": self._reload_command,
             "commit": self._commit,
             "confirm-deletions": self._confirm_deletions,
+            "describe": self._describe,
         }
         async with ControlServer(self._instance.socket("watcher"), handlers):
             with self._noticing_configuration(), mounts.noticing(self._look_at_all):
@@ -181,6 +182,10 @@ class Watcher:
         for worker in self._chosen(request):
             worker.confirm_deletions()
         return {}
+
+    async def _describe(self, request: dict[str, Any], _progress: Callable[[str], None]) -> Any:
+        (worker,) = self._chosen(request)
+        return {"taken": worker.describe(str(request.get("message", "")))}
 
     def _chosen(self, request: dict[str, Any]) -> list[Worker]:
         """The workers that a request is about. Raises Problem for a path that is not configured."""

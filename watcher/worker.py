@@ -162,6 +162,10 @@ class Worker:
         """What is being done and how far it is, once it takes longer than a moment."""
         return self._meter.text
 
+    def describe(self, message: str) -> bool:
+        """A message for the commit that waits for one; whether there is such a commit."""
+        return False
+
     def status(self) -> dict[str, Any]:
         """How it is, for the control socket."""
         condition = self._condition
