@@ -134,10 +134,10 @@ def test_every_command_in_the_text_exists(page):
             continue
         words = re.split(r"\s+", code[len(name) :].replace("[", " ").replace("]", " ").strip())
         command = COMMANDS[name]
-        context = click.Context(command, info_name=name)
+        context = click.Context(command, info_name=name, **command.context_settings)
         while words and isinstance(command, click.Group) and words[0] in command.list_commands(context):
             command = command.get_command(context, words.pop(0))
-            context = click.Context(command, info_name=name, parent=context)
+            context = click.Context(command, info_name=name, parent=context, **command.context_settings)
         if isinstance(command, click.Group) and words and not words[0].startswith("-"):
             assert words[0] in ("", "…"), f"{page.name}: {code}"
         options = {opt for p in command.get_params(context) for opt in (*p.opts, *p.secondary_opts)}
