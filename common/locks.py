@@ -30,6 +30,7 @@ def acquire(path: Path) -> int:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    share(descriptor, path.parent)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -75,6 +76,14 @@ def locked(path: Path, wait: float = 0.0) -> Iterator[int]:
         yield descriptor
     finally:
         release(descriptor)
+
+
+def share(descriptor: int, folder: Path) -> None:
+    """Let a group that may write into the folder write to this file there, too, whatever the umask of who made it."""
+    mode, granted = os.fstat(descriptor).st_mode & 0o777, folder.stat().st_mode & 0o060
+    if granted & 0o020 and mode & granted != granted:
+        with contextlib.suppress(OSError):  # it is somebody else's, who did so
+            os.fchmod(descriptor, mode | granted)
 
 
 def _pid_in(descriptor: int) -> int | None:

@@ -106,6 +106,12 @@ class Repository:
         return self.own_dir / "notes"
 
     @property
+    def announced(self) -> Path:
+        """What one-shot runs have announced of a bare repository: JSON, `seen` has each branch's full name and commit,
+        and `base` is empty."""
+        return self.own_dir / "announced.json"
+
+    @property
     def tree_dir(self) -> Path:
         """autosync's folder for this work tree alone (the same as own_dir in the main work tree)."""
         return self.git_dir / OWN_FOLDER

@@ -35,7 +35,7 @@ def preview(instance: Instance, repo: Repo) -> Preview:
     repository = Repository.open(repo.path)
     shared = config.load_shared(repository.work_tree) if repository.work_tree else config.Shared()
     settings = config.effective(repo, shared)
-    seen = look(repository, Memory(instance.state / "relay", repository.git_dir), {})
+    seen = look(repository, Memory.of(instance.state / "relay", repository.git_dir), {})
     steps = []
     dirty = 0 if seen.paused or not settings.watch else changed_files(repository) or 0
     if dirty and not seen.operation and seen.branch:

@@ -5,6 +5,8 @@ A guest: whatever hooks are there run on as before, and taking ours out gives ba
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import pwd
 import shutil
@@ -13,6 +15,7 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
+from autosync.common import locks
 from autosync.common.errors import Problem
 from autosync.common.repository import Repository
 
@@ -29,6 +32,8 @@ __all__ = ["HookStatus", "Report", "inspect", "install", "uninstall"]
 _CONFIG_KEY = "autosync.config"
 _HOOKS_PATH = "core.hooksPath"
 _RELAY = "autosync-relay"
+#: What hooks, and runs of the relay that they start, leave in autosync's folder.
+_OF_RUNS = frozenset({"notes", "lock", "once.lock", "once-again", "announced.json"})
 
 
 def install(repository: Repository, *, standalone: bool, config: Path | None, dry_run: bool = False) -> Report:
@@ -63,6 +68,7 @@ def _install(repository: Repository, standalone: bool, config: Path | None, dry_
         repository.make_own_folders()
         if new:
             work.made(repository.own_dir)
+        _remember_branches(repository, work, standalone)
     for path, data in wanted.files.items():
         try:
             if path in wanted.moves:
@@ -83,6 +89,16 @@ def _install(repository: Repository, standalone: bool, config: Path | None, dry_
     return work.report()
 
 
+def _remember_branches(repository: Repository, work: Work, standalone: bool) -> None:
+    """The runs that hooks start in a bare repository announce what has moved since: from now on, at first."""
+    if not standalone or not repository.bare:
+        repository.announced.unlink(missing_ok=True)
+    elif not repository.announced.exists():
+        branches = repository.git.run("for-each-ref", "--format=%(refname) %(objectname)", "refs/heads").text
+        seen = dict(line.split(" ") for line in branches.splitlines())
+        work.write_data(repository.announced, json.dumps({"seen": seen, "base": {}}).encode())
+
+
 def _uninstall(repository: Repository, dry_run: bool) -> Report:
     places, work = Places(repository), Work(repository, dry_run)
     work.undo_settings(keep=())
@@ -99,10 +115,23 @@ def _forget(repository: Repository, places: Places, work: Work) -> None:
         note.unlink(missing_ok=True)
     mine = os.fspath(repository.own_dir.relative_to(repository.common_dir)) in work.state.made
     places.state.unlink(missing_ok=True)
-    # a service keeps its own files there
-    if mine and [*repository.own_dir.iterdir()] == [repository.notes_dir]:
-        repository.notes_dir.rmdir()
-        repository.own_dir.rmdir()
+    if mine:
+        for folder in (*repository.common_dir.glob("worktrees/*/autosync"), repository.own_dir):
+            _forget_runs(folder)
+
+
+def _forget_runs(folder: Path) -> None:
+    """Remove what the runs leave that hooks have started, unless a service keeps its own files there."""
+    found = _entries(folder)
+    if any(path.name not in _OF_RUNS and not path.name.startswith("state-") for path in found):
+        return
+    with contextlib.suppress(locks.Held), locks.locked(folder / "lock"):
+        for path in {*found, folder / "lock"}:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _take_out(places: Places, work: Work, keep: Target) -> None:

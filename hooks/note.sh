@@ -1,6 +1,7 @@
 autosync_notes=$autosync_git/autosync/notes
 autosync_refs=
 autosync_input=
+autosync_mask=
 
 # A push's refs, as git gives them on standard input: as many for the note as fit into one write, all of
 # them only for a hook to hand them on to.
@@ -71,6 +72,7 @@ autosync_relay_runs() {
 autosync_become_relay() {
 	autosync_repository=${PWD%/.git}
 	cd / || exit
+	[ -z "$autosync_mask" ] || umask "$autosync_mask"
 	[ -z "$GIT_EXEC_PATH" ] || PATH=${PATH#"$GIT_EXEC_PATH":}
 	set -f
 	IFS='
@@ -114,7 +116,10 @@ if [ -d "$autosync_notes" ]; then
 		fi
 		if [ -g "$autosync_notes" ]; then
 			# shared with a group: each member may replace what another left
-			(umask 007 && autosync_act)
+			(
+				[ -z "$autosync_relay" ] || autosync_mask=$(umask)
+				umask 007 && autosync_act
+			)
 		else
 			autosync_act
 		fi

@@ -52,5 +52,11 @@ for file in autosync/hooks/*; do
 done
 rmdir autosync/hooks 2>/dev/null
 rm -rf autosync/notes autosync/hooks.json autosync/uninstall-hooks
-rmdir autosync 2>/dev/null
+for folder in autosync worktrees/*/autosync; do
+	[ -d "$folder" ] || continue
+	rm -rf "$folder/once.lock" "$folder/once-again" "$folder/announced.json" "$folder"/state-*
+	# a service keeps more there
+	[ "$(ls -A "$folder")" != lock ] || flock -n "$folder/lock" rm -f "$folder/lock"
+	rmdir "$folder" 2>/dev/null
+done
 exit 0

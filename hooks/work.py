@@ -97,6 +97,10 @@ class Work:
         if self._does(f"write {path}"):
             atomic.write(path, data, mode)
 
+    def write_data(self, path: Path, data: bytes) -> None:
+        """Write a file that whom the repository is shared with may replace."""
+        atomic.write(path, data, 0o600 | (self._group & 0o060))
+
     def link(self, path: Path, text: str) -> None:
         """Make a symbolic link; one with another text is replaced."""
         if path.is_symlink() and os.readlink(path) == text:  # noqa: PTH115 - the text, which need not be a path's

@@ -21,16 +21,22 @@ class Memory:
     commit of the upstream that our branch contained. ``pushing``: the commit that a push, whose end nobody has seen
     yet, was to put at each ref of the remote."""
 
-    def __init__(self, folder: Path, git_dir: Path) -> None:
-        digest = hashlib.sha256(os.fsencode(git_dir)).hexdigest()[:24]
-        self._path = folder / f"{digest}.json"
+    def __init__(self, path: Path, mode: int = 0o600) -> None:
+        """What is in the file ``path``, which gets the permissions ``mode``."""
+        self._path = path
+        self._mode = mode
         # a file of its own, which is written before each push: nobody waits for the disk there
-        self._pushing_path = folder / f"{digest}.pushing"
+        self._pushing_path = path.with_suffix(".pushing")
         self.seen: dict[str, str] | None = None
         self.base: dict[str, str] = {}
         self.pushing: dict[str, str] = {}
         self._read()
         self._read_pushing()
+
+    @classmethod
+    def of(cls, folder: Path, git_dir: Path) -> Memory:
+        """The memory of the repository ``git_dir`` among those of others in ``folder``."""
+        return cls(folder / f"{hashlib.sha256(os.fsencode(git_dir)).hexdigest()[:24]}.json")
 
     def push_begins(self, ref: str, commit: str) -> None:
         """A push is about to begin; whoever is killed while the answer is under way knows of it at the next start."""
@@ -66,7 +72,7 @@ class Memory:
         data = json.dumps({"seen": self.seen or {}, "base": self.base}).encode()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            atomic.write(self._path, data)
+            atomic.write(self._path, data, self._mode)
         except OSError as error:
             _log.warning("cannot write %s: %s", self._path, error.strerror)
 

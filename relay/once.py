@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from autosync.common.repository import Repository
 from .announcement import Kind
 from .conflict import Conflict
 from .hub import Hub
+from .memory import Memory
 from .report import report
 from .state import Move
 from .transports.base import Transport
@@ -40,8 +42,9 @@ async def run(instance: Instance, path: Path, show: Callable[[str], None] = lamb
     """
     repository = Repository.open(path)
     repository.make_own_folders()
+    _find_state(instance, repository)
     again = repository.tree_dir / "once-again"
-    again.touch()
+    _leave(again)
     found: dict[str, Any] = {}
     # asked once more after the lock is given up: the mark may have come in between
     while again.exists():
@@ -49,8 +52,26 @@ async def run(instance: Instance, path: Path, show: Callable[[str], None] = lamb
             if not alone:
                 break
             again.unlink(missing_ok=True)
-            found = await _run(instance, path, show)
+            found = await _run(instance, repository, show)
     return found
+
+
+def _find_state(instance: Instance, repository: Repository) -> None:
+    """An account that a web server lets push has no home to write into, as a rule: what would be there is kept in the
+    repository then."""
+    try:
+        instance.operations  # noqa: B018 - makes the folder
+    except Problem:
+        os.environ["XDG_STATE_HOME"] = os.fspath(repository.own_dir / f"state-{os.geteuid()}")
+
+
+def _leave(mark: Path) -> None:
+    """Make a file that all who share the repository can make as well."""
+    descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        locks.share(descriptor, mark.parent)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -69,11 +90,14 @@ def _alone(repository: Repository) -> Iterator[bool]:
         locks.release(descriptor)
 
 
-async def _run(instance: Instance, path: Path, show: Callable[[str], None]) -> dict[str, Any]:
+async def _run(instance: Instance, repository: Repository, show: Callable[[str], None]) -> dict[str, Any]:
+    path = repository.path
     settings, repos = config.load(instance.config) if instance.config.exists() else (config.Config(), [])
     repo = next((r for r in repos if r.path == path), None) or Repo(path, Settings(), frozenset())
     hub = Hub(settings.name)
-    worker = Worker(repo, instance, _Herald(hub))
+    # who pushes next may be another account, and has to know what was announced
+    memory = Memory(repository.announced, _mode_of(repository)) if repository.bare else None
+    worker = Worker(repo, instance, _Herald(hub), memory=memory)
     transports = build(settings, instance)
     hub.set_transports(transports)
     hub.set_workers([worker])
@@ -91,6 +115,11 @@ async def _run(instance: Instance, path: Path, show: Callable[[str], None]) -> d
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return report(worker)
+
+
+def _mode_of(repository: Repository) -> int:
+    """The permissions of a file that the repository is shared by."""
+    return 0o600 | (stat.S_IMODE(repository.own_dir.stat().st_mode) & 0o060)
 
 
 async def _told(hub: Hub, transports: list[Transport]) -> None:

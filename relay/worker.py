@@ -81,8 +81,14 @@ class Worker:
     """Keeps one repository in sync. `hint` and `fetch_hint` may be called at any time, any number of times."""
 
     def __init__(
-        self, repo: Repo, instance: Instance, herald: Herald, clock: Callable[[], float] = time.monotonic
+        self,
+        repo: Repo,
+        instance: Instance,
+        herald: Herald,
+        clock: Callable[[], float] = time.monotonic,
+        memory: Memory | None = None,
     ) -> None:
+        """``memory``: another one than the instance's for the repository."""
         self.repo = repo
         self.status = Status("waiting", "not looked at yet")
         self.seen: Observed | None = None
@@ -97,7 +103,8 @@ class Worker:
         self._herald = herald
         self._clock = clock
         self._log = OperationLog(instance.operations)
-        self._memory: Memory | None = None
+        self._memory = memory
+        self._own_memory = memory is None
         self._settings = repo.settings
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -297,7 +304,8 @@ class Worker:
         if self.repository is None or not self.repository.git_dir.exists():
             self.repository = Repository.open(self.repo.path)
             self.repository.make_own_folders()
-            self._memory = Memory(self._instance.state / "relay", self.repository.git_dir)
+            if self._own_memory:
+                self._memory = Memory.of(self._instance.state / "relay", self.repository.git_dir)
         assert self._memory is not None
         self._settings = self._effective(self.repository)
         self._see_whether_mended(self.repository.reader())

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from autosync.common.repository import Repository
+from tests.hooks.listener import Reflector
 from tests.support.git import git
 
 #: The folder with a git that has configured hooks (2.54 or newer), for machines whose own git is older: `tests/run`
@@ -96,6 +97,13 @@ def open_folder(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Path]:
         (folder / ".gitconfig").chmod(0o644)
         monkeypatch.setenv("HOME", name)
         yield folder
+
+
+@pytest.fixture
+def reflector() -> Iterator[Reflector]:
+    """What is announced over a reflector."""
+    with Reflector() as server:
+        yield server
 
 
 @pytest.fixture(params=SHELLS, ids=lambda words: words[0])

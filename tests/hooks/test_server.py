@@ -145,6 +145,7 @@ class _Backend(BaseHTTPRequestHandler):
     """git http-backend(1) as CGI (RFC 3875), as far as a push needs it."""
 
     root: Path
+    environment: dict[str, str]
 
     def do_GET(self) -> None:
         self._serve(b"")
@@ -175,6 +176,7 @@ class _Backend(BaseHTTPRequestHandler):
             "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
             "REMOTE_USER": "person",
             "REMOTE_ADDR": "127.0.0.1",
+            **self.environment,
         }
         done = subprocess.run(["git", "http-backend"], input=data, env=environment, capture_output=True, check=True)
         head, _, body = done.stdout.partition(b"\r\n\r\n")
@@ -191,8 +193,9 @@ class _Backend(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def http_server(root: Path) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), type("Backend", (_Backend,), {"root": root})) as server:
+def http_server(root: Path, **environment: str) -> Iterator[str]:
+    backend = type("Backend", (_Backend,), {"root": root, "environment": environment})
+    with ThreadingHTTPServer(("127.0.0.1", 0), backend) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -207,6 +210,21 @@ def test_over_http(pair, any_git):
     pair.commit()
     with http_server(pair.central.parent) as url:
         push_and_see(pair, note, f"{url}/{pair.central.name}")
+
+
+def test_over_http_by_an_account_without_a_home(pair, any_git, reflector, tmp_path):
+    """As a web server's account has none, as a rule: what the hook starts announces all the same."""
+    (tmp_path / "autosync.toml").write_text(reflector.section)
+    assert not install(pair.central_repository(), standalone=True, config=tmp_path / "autosync.toml").problems
+    expected = []
+    with http_server(tmp_path, HOME="/proc/nowhere", XDG_RUNTIME_DIR="") as url:
+        for name in ("one", "two"):
+            pair.commit()
+            git(pair.clone, "push", "--quiet", f"{url}/{pair.central.name}", f"main:{name}")
+            expected.append((f"refs/heads/{name}", git(pair.clone, "rev-parse", "main")))
+            until(lambda: len(reflector.moves) >= len(expected), "the announcement")
+    assert reflector.moves == expected
+    until(lambda: (pair.central / "autosync/once.lock").read_text() == "", "the relay to end")
 
 
 # several accounts ---------------------------------------------------------------------------------------------

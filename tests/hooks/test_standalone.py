@@ -15,8 +15,8 @@ import pytest
 from autosync.common.errors import Problem
 from autosync.common.repository import Repository
 from autosync.hooks import install as installing
-from autosync.hooks.install import inspect, install
-from tests.hooks.conftest import Pair
+from autosync.hooks.install import inspect, install, uninstall
+from tests.hooks.conftest import Pair, snapshot
 from tests.support.git import git
 from tests.support.wait import until
 
@@ -196,16 +196,29 @@ def test_installing_without_it_stops_the_starting(pair, any_git, relay):
     assert not (pair.clone / ".git/autosync/once-again").exists()
 
 
-def test_a_commit_is_pushed_with_no_daemon(pair, any_git):
-    """With the real relay, and no configuration at all."""
-    put_in(pair.repository())
+@pytest.mark.parametrize("way", ["program", "script"])
+def test_a_commit_is_pushed_with_no_daemon(pair, any_git, way):
+    """With the real relay, and no configuration at all; it leaves nothing when the hooks are taken out."""
     git(pair.clone, "config", "push.default", "upstream")
+    git(pair.clone, "worktree", "add", "--quiet", "../linked")
+    before = snapshot(pair.clone / ".git")
+    put_in(pair.repository())
+    git(pair.clone.parent / "linked", "commit", "--quiet", "--allow-empty", "-m", "m")
     pair.commit()
     pair.commit()
     head = git(pair.clone, "rev-parse", "HEAD")
     until(lambda: git(pair.central, "rev-parse", "main") == head, "the commit to be pushed")
-    lock = pair.clone / ".git/autosync/once.lock"
-    until(lambda: _free(lock), "the relay to end")
+    for lock in pair.clone.glob(".git/**/once.lock"):
+        until(lambda lock=lock: _free(lock), "the relay to end")
+    if way == "program":
+        assert not uninstall(pair.repository()).problems
+    else:
+        done = subprocess.run(["sh", ".git/autosync/uninstall-hooks"], cwd=pair.clone, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+    left = ("autosync", "config", "hooks", "worktrees/linked/autosync")
+    assert {k: v for k, v in snapshot(pair.clone / ".git").items() if k.startswith(left)} == {
+        k: v for k, v in before.items() if k.startswith(left)
+    }
 
 
 def _free(lock: Path) -> bool:

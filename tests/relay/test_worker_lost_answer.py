@@ -83,7 +83,7 @@ def test_what_somebody_else_has_pushed_meanwhile_is_not_announced(clone):
 
 @pytest.mark.parametrize("left", [b"", b"{", b"[1]", b'{"refs/heads/main": 1}', b"\xff"])
 def test_what_a_power_cut_leaves_of_the_mark_is_no_hindrance(tmp_path, left):
-    memory = Memory(Instance.of(tmp_path / "a.toml").state, tmp_path)
+    memory = Memory.of(Instance.of(tmp_path / "a.toml").state, tmp_path)
     memory.push_begins(BRANCH, "a" * 40)
     memory._pushing_path.write_bytes(left)
-    assert Memory(memory._pushing_path.parent, tmp_path).pushing == {}
+    assert Memory.of(memory._pushing_path.parent, tmp_path).pushing == {}
