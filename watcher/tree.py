@@ -290,6 +290,8 @@ class Tree:
             self.nested.discard(path)
         for name in files:
             self._sink.mark(below + name, Kind.ARRIVED)
+        if not folders:
+            return
         asked = [child for child in folders.values() if child not in self._tracked]
         unwanted = self._unwanted(asked) if asked else ()
         for name, child in folders.items():

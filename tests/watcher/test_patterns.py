@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from autosync.watcher.ignores import BUILT_IN, own_patterns
 from autosync.watcher.patterns import Patterns
+from autosync.watcher.quarantine import SECRET_NAMES
 from tests.support.git import git
 
 PARTS = ["a", "b", "ab", "*", "?", "**", "[ab]", "[!a]", "[a-c]", "[c-a]", "/", "\\*", "\\a", "!", "#", " ", "\\ "]
@@ -78,3 +80,11 @@ def test_what_only_looks_a_little_like_leavings_is_kept(name):
 
 def test_a_built_in_one_can_be_taken_back():
     assert not Patterns(own_patterns(["!*.part"], built_in=True)).match(b"x.part")
+
+
+def test_the_documentation_lists_what_is_left_out_and_what_is_held_back():
+    text = (Path(__file__).parent.parent.parent / "docs" / "watcher.md").read_text()
+    left_out = text.partition("## What is left out")[2].partition("\n## ")[0]
+    assert [pattern for pattern in BUILT_IN if f"`{pattern}`" not in left_out] == []
+    held_back = text.partition("**Single files**")[2].partition("\n\n")[0]
+    assert [name for name in SECRET_NAMES if f"`{name}`" not in held_back] == []

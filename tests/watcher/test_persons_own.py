@@ -145,6 +145,48 @@ def test_a_key_that_cannot_sign_is_a_state_and_nothing_unsigned(watched, home):
     w.until_committed("f", b"1")
 
 
+def test_a_prompt_for_a_passphrase_is_ended_and_nothing_is_unsigned(watched, home):
+    w = watched("settle = 0\nhook-limit = 0.5", start=False)
+    prompt = home / "gpg-that-asks"
+    prompt.write_text("#!/bin/sh\nexec sleep 1000\n")
+    prompt.chmod(0o755)
+    w.git("config", "gpg.program", str(prompt))
+    w.git("config", "commit.gpgSign", "true")
+    w.start()
+    w.write("f", "1")
+    found = error(w)
+    assert "cannot sign the commit (ended after 0.5 seconds)" in found["reason"]
+    assert "gpg-agent" in found["remedy"]
+    assert w.commits() == []
+    w.git("config", "commit.gpgSign", "false")
+    w.until_committed("f", b"1")
+
+
+def test_a_gpg_key_with_a_passphrase_is_a_state_until_the_agent_knows_it(watched, home):
+    need("gpg", "gnupg")
+    w = watched("settle = 0", start=False)
+    (home / ".gnupg").mkdir(mode=0o700)
+    (home / ".gnupg" / "gpg-agent.conf").write_text("allow-preset-passphrase\n")
+    gpg = ["gpg", "--batch", "--pinentry-mode", "loopback", "--passphrase", "open sesame"]
+    generate = [*gpg, "--quick-generate-key", "person@example.org", "ed25519"]
+    subprocess.run(generate, check=True, capture_output=True)
+    try:
+        subprocess.run(["gpgconf", "--kill", "all"], check=True)
+        w.git("config", "user.signingKey", "person@example.org")
+        w.git("config", "commit.gpgSign", "true")
+        w.start()
+        w.write("f", "1")
+        assert "cannot sign" in error(w)["reason"]
+        assert w.commits() == []
+        # the person signs something: from now on the agent knows the passphrase
+        subprocess.run([*gpg, "--sign"], input=b"x", check=True, capture_output=True)
+        w.ask("look")
+        w.until_committed("f", b"1")
+        assert w.git("log", "-1", "--format=%G?") in ("G", "U")
+    finally:
+        subprocess.run(["gpgconf", "--kill", "all"], check=True)
+
+
 def test_a_gpg_key_signs(watched, home):
     need("gpg", "gnupg")
     w = watched(start=False)
