@@ -161,7 +161,9 @@ class Actor:
         Raises Failed, Stopped.
         """
         started = time.monotonic()
-        sign = (self.repository.reader().config("commit.gpgsign") or "").lower() in ("true", "yes", "on", "1")
+        # a child of git's own: libgit2 does not know every place of the configuration
+        said = await asyncio.to_thread(lambda: self.repository.reader().config("commit.gpgsign"))
+        sign = (said or "").lower() in ("true", "yes", "on", "1")
         try:
             merged = await merge(
                 self.repository.git,

@@ -6,6 +6,7 @@ dates, message), so machines that merge the same two at once make the same commi
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
@@ -72,7 +73,7 @@ class _Outcome:
 
 
 async def _resolved(git: Git, outcome: _Outcome, newer: str, older: str) -> Resolution:
-    merged, ours, theirs = [await _entries(git, tree) for tree in (outcome.tree, newer, older)]
+    merged, ours, theirs = await asyncio.gather(*(_entries(git, tree) for tree in (outcome.tree, newer, older)))
     # a blob that neither side has is the result of a merge, which may have markers in it
     known = {oid for _, oid in ours.values()} | {oid for _, oid in theirs.values()}
     by_path = renamed_paths(outcome.messages)
