@@ -135,6 +135,15 @@ class Repository:
     def paused(self) -> bool:
         return self.pause_mark.exists()
 
+    @property
+    def pause_reason(self) -> str:
+        """Why it is paused: what the mark says, which is nothing when a person has made it."""
+        try:
+            with self.pause_mark.open("rb") as mark:
+                return mark.read(1000).decode(errors="replace").strip() or "paused by hand"
+        except OSError:
+            return "paused by hand"
+
     def operation(self) -> str | None:
         """What a person is in the middle of: `merge`, `rebase`, `bisect` ..., or None."""
         for name, operation in _OPERATIONS:

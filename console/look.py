@@ -28,6 +28,7 @@ class Sight:
     behind: int | None = None
     operation: str | None = None
     paused: bool = False
+    pause_reason: str = "paused by hand"
     problem: Problem | None = None
 
     @property
@@ -60,6 +61,7 @@ def look(repo: Repo) -> Sight:
         behind=behind,
         operation=repository.operation(),
         paused=repository.paused,
+        pause_reason=repository.pause_reason,
     )
 
 

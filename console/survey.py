@@ -127,7 +127,7 @@ def judge(known: Known, answers: dict[str, Answer]) -> tuple[str, str | None, st
     if sight.problem is not None:
         return "error", sight.problem.what, sight.problem.remedy
     if sight.paused:
-        return "paused", "paused by hand", f"autosync resume {known.repo.path}"
+        return "paused", sight.pause_reason, f"autosync resume {known.repo.path}"
     if relay is not None and relay["state"] in _SERIOUS:
         return relay["state"], relay["reason"], relay["remedy"]
     if relay is None and (settings.push == "auto" or settings.pull != "never" or settings.announce):

@@ -8,11 +8,12 @@ from autosync.common.repository import Repository
 
 
 class Identity:
-    """``id`` goes into announcements, None while nothing is committed. A repository made by joining histories
-    has several roots; an announcement for any of them is for it."""
+    """``id`` goes into announcements, None while nothing is committed; ``root`` is the oldest first commit. A
+    repository made by joining histories has several roots; an announcement for any of them is for it."""
 
     def __init__(self) -> None:
         self.id: str | None = None
+        self.root: str | None = None
         self._all: frozenset[str] = frozenset()
         self._asked: str | None = None
 
@@ -35,7 +36,8 @@ class Identity:
         before = (self.id, self._all)
         everywhere = self._roots(repository, "--branches" if repository.bare else "--remotes") if start else []
         here = (self._roots(repository, "HEAD") if start else []) or everywhere
-        self.id = configured or (here[0] if here else None)
+        self.root = here[0] if here else None
+        self.id = configured or self.root
         self._all = frozenset([*here, *everywhere, *([configured] if configured else [])])
         return (self.id, self._all) != before
 

@@ -18,8 +18,8 @@ _OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 class Memory:
     """``seen``: where each ref that others care for was at the last look; None before the first. ``base``: the last
-    commit of the upstream that our branch contained. ``pushing``: the commit that a push, whose end nobody has seen
-    yet, was to put at each ref of the remote."""
+    commit of the upstream that our branch contained. ``root``: the repository's oldest first commit. ``pushing``: the
+    commit that a push, whose end nobody has seen yet, was to put at each ref of the remote."""
 
     def __init__(self, path: Path, mode: int = 0o600) -> None:
         """What is in the file ``path``, which gets the permissions ``mode``."""
@@ -29,6 +29,7 @@ class Memory:
         self._pushing_path = path.with_suffix(".pushing")
         self.seen: dict[str, str] | None = None
         self.base: dict[str, str] = {}
+        self.root: str | None = None
         self.pushing: dict[str, str] = {}
         self._read()
         self._read_pushing()
@@ -62,6 +63,7 @@ class Memory:
             fields = json.loads(self._path.read_bytes())
             self.seen = _oids(fields["seen"])
             self.base = _oids(fields["base"])
+            self.root = _oids({"root": fields.get("root", "")}).get("root")
         except FileNotFoundError:
             pass
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -69,7 +71,7 @@ class Memory:
 
     def save(self) -> None:
         """Swap the file. A full disk costs the memory, nothing else."""
-        data = json.dumps({"seen": self.seen or {}, "base": self.base}).encode()
+        data = json.dumps({"seen": self.seen or {}, "base": self.base, "root": self.root}).encode()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             atomic.write(self._path, data, self._mode)

@@ -31,7 +31,7 @@ def plan(state: State) -> Plan:
     """The actions for ``state``, in order. Total: every state has a plan."""
     seen = state.seen
     if seen.paused:
-        return Plan((), Status("paused", "paused by hand", f"autosync resume {state.path}"))
+        return Plan((), Status("paused", seen.pause_reason, f"autosync resume {state.path}"))
     announcements: tuple[Action, ...] = tuple(Announce(m) for m in seen.moves) if state.settings.announce else ()
     if seen.bare:
         return Plan(announcements, Status("in sync"))

@@ -36,6 +36,7 @@ class Observed:
 
     bare: bool
     paused: bool = False
+    pause_reason: str = "paused by hand"
     moving: bool = False
     operation: str | None = None
     branch: str | None = None

@@ -9,6 +9,7 @@ import math
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from autosync.common import config, reflocks
@@ -311,7 +312,28 @@ class Worker:
         self._see_whether_mended(self.repository.reader())
         seen = look(self.repository, self._memory, self._memory.pushing | self._expected, self._offered)
         known_anew = self.identity.update(self.repository, self._settings.id, seen.head, seen.refs, seen.related)
+        if known_anew and not seen.bare:
+            seen = self._see_whether_replaced(seen)
         return seen, self.remote.update(self.repository, seen) or known_anew
+
+    def _see_whether_replaced(self, seen: Observed) -> Observed:
+        """Another repository in the old one's place is not synchronised before a person has said that it is meant."""
+        assert self.repository is not None and self._memory is not None
+        old, new = self._memory.root, self.identity.root
+        if new is None or old == new:
+            return seen
+        # a history that was joined or deepened still has the old first commit
+        shallow = (self.repository.common_dir / "shallow").exists()
+        replaced = old is not None and not shallow and not self.repository.reader().has_commit(old)
+        if replaced and not seen.paused:
+            assert old is not None
+            reason = f"another repository is here now: its first commit is {new[:7]}, and was {old[:7]}"
+            # a pause, which the watcher heeds, too; before it is remembered: a kill between the two asks once more
+            self.repository.pause_mark.write_text(reason + "\n")
+            seen = replace(seen, paused=True, pause_reason=reason)
+        self._memory.root = new
+        self._memory.save()
+        return seen
 
     def _see_whether_mended(self, reader: Reader) -> None:
         """A person who has taken back what the remote refused waits for no pause."""

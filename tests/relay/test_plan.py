@@ -99,6 +99,11 @@ TABLE = {
         "syncing",
         (Merge(BRANCH, A, B),),
     ),
+    "paused, another repository": (
+        state(replace(AHEAD, paused=True, pause_reason="another repository is here now")),
+        "paused",
+        (),
+    ),
     "killed in a move": (state(replace(BEHIND, moving=True)), "syncing", (Recover(),)),
     "rejected": (
         state(AHEAD, push_from=101.0, failure=Failure(Kind.REJECTED, "no", "do")),

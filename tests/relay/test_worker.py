@@ -349,6 +349,39 @@ def test_an_unrelated_history_is_never_merged(two, tmp_path, central):
     assert b.worker.identity.matches(other)
 
 
+def test_another_repository_in_the_place_of_the_old_one_is_left_alone_until_it_is_meant(two, tmp_path, central):
+    a, _ = two
+    git(tmp_path, "init", "-q", "--bare", "others.git")
+    git(tmp_path, "clone", "-q", "others.git", "others")
+    git(tmp_path / "others", "commit", "-q", "--allow-empty", "-m", "another root")
+    a.path.rename(tmp_path / "old")
+    (tmp_path / "others").rename(a.path)
+    a.worker = None
+    for _ in range(2):
+        assert a.turn() == "paused"
+        assert "another repository" in a.reason
+        assert a.worker.status.remedy.startswith("autosync resume")
+    assert git(tmp_path / "others.git", "branch") == ""
+    a.worker.repository.pause_mark.unlink()
+    assert a.turn() == "in sync"
+    assert git(tmp_path / "others.git", "rev-parse", BRANCH) == a.head
+    a.worker = None
+    assert a.turn() == "in sync"
+
+
+def test_a_first_commit_that_is_rewritten_or_joined_is_no_other_repository(two, tmp_path):
+    a, _ = two
+    a.settings = a.settings.model_copy(update={"push": "manual", "pull": "never"})
+    git(a.path, "commit", "-q", "--amend", "-m", "another root")
+    a.worker = None
+    assert a.turn() != "paused"
+    git(tmp_path, "init", "-q", "other")
+    git(tmp_path / "other", "commit", "-q", "--allow-empty", "-m", "another root", "--date", "@1 +0000")
+    git(a.path, "pull", "-q", "--no-rebase", "--no-edit", "--allow-unrelated-histories", str(tmp_path / "other"))
+    a.worker = None
+    assert a.turn() != "paused"
+
+
 def test_a_hook_that_rejects_is_shown_with_its_words(two, central):
     a, _ = two
     hook = central / "hooks/pre-receive"
