@@ -16,6 +16,7 @@ from autosync.common.operations import Operation, OperationLog
 from autosync.common.reader import Reader, Upstream
 from autosync.common.repository import Repository
 
+from . import casing
 from .conflict import Conflict, copy_name
 from .failures import Failure, Kind, classify, in_the_way
 from .merge import merge
@@ -227,6 +228,8 @@ class Actor:
             head = self.repository.reader().head()
             if (head.branch, head.commit) != (branch, before) or checkout.journal(self.repository):
                 raise Failed(Failure(Kind.LOCKED, "the branch moved meanwhile", "looked at again by itself"))
+            if casing.ignored(self.repository.reader()):
+                await asyncio.to_thread(self._check_casing, before, after)
             if before is None:
                 await asyncio.to_thread(self._check_unborn, after)
                 result = await self._git_merge(before, after, lock)
@@ -325,11 +328,22 @@ class Actor:
             checkout.end(self.repository)
         return result
 
+    def _names(self, commit: str) -> list[str]:
+        return split(self.repository.git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).stdout)
+
+    def _check_casing(self, before: str | None, after: str) -> None:
+        """What is there already, somebody lives with."""
+        new = casing.collisions(self._names(after)) - casing.collisions(self._names(before) if before else ())
+        if new:
+            one, other = min(new)
+            what = f"{one} and {other} differ by case alone, and the file system here has room for one of the two"
+            remedy = "rename one of them on a machine that tells them apart; the rest goes on by itself"
+            raise Failed(Failure(Kind.IN_THE_WAY, what, remedy))
+
     def _check_unborn(self, after: str) -> None:
         """git protects ignored files in the way of a fast-forward, but not of the first commit of a branch."""
         assert self.repository.work_tree is not None
-        listed = self.repository.git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", after)
-        for name in split(listed.stdout):
+        for name in self._names(after):
             path = self.repository.work_tree / name
             if os.path.lexists(path):
                 what = f"{path} is in the way of what came in"

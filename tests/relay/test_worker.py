@@ -266,6 +266,27 @@ def test_files_in_the_way_of_the_first_checkout_are_kept(tmp_path, central):
     assert b.read("f") == "theirs\n"
 
 
+def test_names_that_differ_by_case_alone_wait_where_the_file_system_has_room_for_one(two):
+    """Both arrive wherever the file system tells them apart."""
+    a, b = two
+    b.commit("Readme", "mine\n")
+    b.turn()
+    git(b.path, "config", "core.ignoreCase", "true")
+    b.worker = None
+    a.commit("README", "theirs\n")
+    assert a.turn() == "in sync"
+    assert (a.read("Readme"), a.read("README")) == ("mine\n", "theirs\n")
+    assert b.turn() == "waiting"
+    assert "README and Readme" in b.reason
+    assert b.read("Readme") == "mine\n"
+    assert not (b.path / "README").exists()
+    git(a.path, "mv", "README", "other")
+    git(a.path, "commit", "-qm", "told apart")
+    assert a.turn() == "in sync"
+    assert b.turn() == "in sync"
+    assert b.read("other") == "theirs\n"
+
+
 def test_other_uncommitted_work_is_no_hindrance(two):
     a, b = two
     b.commit("own", "1\n")
