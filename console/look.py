@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from autosync.common.config import Repo
 from autosync.common.errors import Problem
 from autosync.common.git import GitError
-from autosync.common.reader import Head, Reader, Unreadable, Upstream
+from autosync.common.reader import Unreadable
 from autosync.common.repository import Repository
 
 #: Seconds for counting changed files.
@@ -17,7 +17,8 @@ _STATUS_LIMIT = 20.0
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What was seen. ``branch`` and ``upstream`` are short names (`main`, `origin/main`), ``ahead`` and ``behind``
-    None where nothing is known of the upstream, ``problem`` what kept us from seeing more."""
+    None where nothing is known of the upstream, ``newest`` is the upstream's commit (HEAD's where there is none),
+    ``problem`` what kept us from seeing more."""
 
     repository: Repository | None = None
     branch: str | None = None
@@ -26,6 +27,7 @@ class Sight:
     upstream: str | None = None
     ahead: int | None = None
     behind: int | None = None
+    newest: str | None = None
     operation: str | None = None
     paused: bool = False
     pause_reason: str = "paused by hand"
@@ -48,7 +50,8 @@ def look(repo: Repo) -> Sight:
         reader = repository.reader()
         head = reader.head()
         upstream = reader.upstream(head.branch) if head.branch and not repository.bare else None
-        ahead, behind = _distance(reader, head, upstream)
+        tip = reader.resolve(upstream.tracking) if upstream is not None and upstream.tracking is not None else None
+        ahead, behind = reader.ahead_behind(head.commit, tip) if head.commit and tip else (None, None)
     except (Unreadable, GitError, OSError) as error:
         return Sight(repository, problem=_unreadable(repo, error))
     return Sight(
@@ -59,17 +62,11 @@ def look(repo: Repo) -> Sight:
         upstream=f"{upstream.remote}/{upstream.ref.removeprefix('refs/heads/')}" if upstream else None,
         ahead=ahead,
         behind=behind,
+        newest=tip or head.commit,
         operation=repository.operation(),
         paused=repository.paused,
         pause_reason=repository.pause_reason,
     )
-
-
-def _distance(reader: Reader, head: Head, upstream: Upstream | None) -> tuple[int | None, int | None]:
-    if upstream is None or upstream.tracking is None or head.commit is None:
-        return None, None
-    tip = reader.resolve(upstream.tracking)
-    return (None, None) if tip is None else reader.ahead_behind(head.commit, tip)
 
 
 def _unreadable(repo: Repo, error: Exception) -> Problem:

@@ -94,6 +94,15 @@ def _remove(instance: Instance, name: str, paths: tuple[Path, ...]) -> None:
         say(f"{wording.path(repo.path, Path.home())} no longer fetches from {name}")
 
 
+@command.command("forget")
+@click.argument("name")
+@subcommand
+def _forget(instance: Instance, name: str) -> None:
+    """Leave the machine NAME out of `autosync status --peers`: it is gone for good. If it speaks again, it is back."""
+    asyncio.run(services.ask(instance, "relay", "forget", machine=name))
+    say(f"{wording.plain(name)} is forgotten")
+
+
 def _one(instance: Instance, paths: Sequence[Path], command_line: str) -> list[Repo]:
     _, repos = config.load(instance.config)
     chosen = choose(instance, repos, paths)

@@ -27,36 +27,44 @@ _INTERVAL = 1.0
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="For scripts: all that is known, as one JSON object.")
 @click.option("--watch", is_flag=True, help="Go on until Ctrl-C; where nobody looks on, print what has changed.")
+@click.option("--peers", is_flag=True, help="The machines: which commit each has, how far behind, when last heard.")
 @subcommand
-def command(instance: Instance, as_json: bool, watch: bool) -> None:
+def command(instance: Instance, as_json: bool, watch: bool, peers: bool) -> None:
     """Show how each repository and each connection is, and what to do where something is wrong."""
-    show = _show_json if as_json else _show_table
     if not watch:
-        show(survey(instance))
+        _show(survey(instance), as_json, peers)
     elif as_json or not sys.stdout.isatty():
-        _print_changes(instance, as_json)
+        _print_changes(instance, as_json, peers)
     else:
-        _live(instance)
+        _live(instance, peers)
+
+
+def _show(data: dict[str, Any], as_json: bool, peers: bool) -> None:
+    if as_json:
+        _show_json(data)
+        return
+    from .terminal import rich_console, show
+
+    show(_picture(data, rich_console(), peers))
 
 
 def _show_json(data: dict[str, Any]) -> None:
     print(json.dumps(data, indent=None if not sys.stdout.isatty() else 2), flush=True)
 
 
-def _show_table(data: dict[str, Any]) -> None:
-    from .terminal import rich_console, show
-
-    show(_picture(data, rich_console()))
-
-
-def _picture(data: dict[str, Any], console: Console) -> RenderableType:
-    from .table import StatusTable
+def _picture(data: dict[str, Any], console: Console, peers: bool) -> RenderableType:
     from .terminal import symbols_fit
+
+    if peers:
+        from .fleet import FleetTable
+
+        return FleetTable(console.width, time.time(), Path.home(), symbols_fit()).render(data)
+    from .table import StatusTable
 
     return StatusTable(console.width, time.time(), Path.home(), symbols_fit()).render(data)
 
 
-def _print_changes(instance: Instance, as_json: bool) -> None:
+def _print_changes(instance: Instance, as_json: bool, peers: bool) -> None:
     shown: dict[str, Any] | str | None = None
     try:
         while True:
@@ -66,7 +74,7 @@ def _print_changes(instance: Instance, as_json: bool) -> None:
                 if isinstance(found, str):
                     complain(found)
                 else:
-                    (_show_json if as_json else _show_table)(found)
+                    _show(found, as_json, peers)
             time.sleep(_INTERVAL)
     except KeyboardInterrupt:
         pass  # the way to end it
@@ -80,7 +88,7 @@ def _survey_or_why_not(instance: Instance) -> dict[str, Any] | str:
         return str(problem)
 
 
-def _live(instance: Instance) -> None:
+def _live(instance: Instance, peers: bool) -> None:
     from rich.live import Live
 
     from .terminal import rich_console
@@ -89,15 +97,19 @@ def _live(instance: Instance) -> None:
     try:
         with Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
-                live.update(_sight(instance, console), refresh=True)
+                live.update(_sight(instance, console, peers), refresh=True)
                 time.sleep(_INTERVAL)
     except KeyboardInterrupt:
         pass
-    console.print(_sight(instance, console))
+    console.print(_sight(instance, console, peers))
 
 
-def _sight(instance: Instance, console: Console) -> RenderableType:
+def _sight(instance: Instance, console: Console, peers: bool) -> RenderableType:
     from .terminal import hanging
 
     found = _survey_or_why_not(instance)
-    return hanging("! ", "bold red", found, 0, console.width) if isinstance(found, str) else _picture(found, console)
+    return (
+        hanging("! ", "bold red", found, 0, console.width)
+        if isinstance(found, str)
+        else _picture(found, console, peers)
+    )

@@ -6,6 +6,7 @@ The shape of `Survey.data` is what `autosync status --json` prints, and stays st
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 from autosync.common import config
 from autosync.common.config import Config, Repo
 from autosync.common.errors import Problem
+from autosync.common.git import GitError
 from autosync.common.instance import Instance
+from autosync.common.reader import Unreadable
 
 from . import copies, look, services
 from .look import Sight
@@ -69,7 +72,23 @@ def survey(instance: Instance) -> dict[str, Any]:
         "repositories": [describe(k, answers) for k in known],
         "transports": relay.get("transports", _configured_transports(settings, answers["relay"])),
         "peers": relay.get("peers", []),
+        "fleet": [_word(word, known) for word in relay.get("fleet", [])],
     }
+
+
+def _word(word: dict[str, Any], known: Sequence[Known]) -> dict[str, Any]:
+    """A machine's word with how far it is ``behind`` the newest commit known here, in commits; None where its own
+    commit is not known here, or there is nothing to compare with."""
+    sight = next((k.sight for k in known if str(k.repo.path) == word["path"]), None)
+    behind = None
+    if sight is not None and sight.repository is not None and sight.newest is not None:
+        try:
+            reader = sight.repository.reader()
+            if reader.has_commit(word["head"]):
+                behind = reader.ahead_behind(sight.newest, word["head"])[0]
+        except (Unreadable, GitError, OSError):
+            pass
+    return word | {"behind": behind}
 
 
 def _configuration(instance: Instance, answers: dict[str, Answer]) -> tuple[Config, list[Repo], Problem | None]:

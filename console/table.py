@@ -173,6 +173,11 @@ class StatusTable:
         broken = [t["name"] for t in data["transports"] if t["state"] == "failed"]
         if broken:
             wrong.append(f"{wording.listed(broken)} {'needs' if len(broken) == 1 else 'need'} you")
+        silent = sorted({word["machine"] for word in data["fleet"] if word["silent"]})
+        if silent:
+            wrong.append(
+                f"{wording.listed(silent)} {'is' if len(silent) == 1 else 'are'} silent (autosync status --peers)"
+            )
         if wrong:
             return Text(", ".join(wrong), _BAD)
         copied = sum(len(r["conflicts"]) for r in repositories)

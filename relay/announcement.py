@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Kind = Literal["pushed", "committed"]
+Kind = Literal["pushed", "committed", "has"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -23,6 +23,7 @@ class Malformed(ValueError):
 @dataclass(frozen=True, slots=True)
 class Announcement:
     """`pushed`: the remote's ``ref`` moved to ``commit``. `committed`: ``machine`` has it, not yet the remote.
+    `has`: ``machine`` has it in its work tree.
 
     ``repository`` is the repository id (its oldest root commit, or `id` from the configuration),
     ``ref`` the full name of a branch on the remote, ``machine`` the sender's name. Everything is checked

@@ -25,18 +25,23 @@ class Hub:
 
     What a worker says while a transport is offline is kept for that transport, the newest of each ref, and
     told when it is back: nobody else would know before the next poll. ``machine`` is this machine's name.
-    ``subscribed`` is called with all subscriptions whenever they are others.
+    ``subscribed`` is called with all subscriptions whenever they are others, ``spoken`` with what another machine says
+    of a worker's repository.
     """
 
     def __init__(
-        self, machine: str, subscribed: Callable[[Sequence[Subscription]], None] = lambda subscriptions: None
+        self,
+        machine: str,
+        subscribed: Callable[[Sequence[Subscription]], None] = lambda subscriptions: None,
+        spoken: Callable[[Announcement, Worker], None] = lambda announcement, worker: None,
     ) -> None:
         self.machine = machine
+        self._spoken = spoken
         self._subscribed = subscribed
         self._workers: dict[Path, Worker] = {}
         self._attention: dict[Path, Attention] = {}
         self._transports: dict[str, Transport] = {}
-        self._untold: dict[str, dict[tuple[str, str], Announcement]] = {}
+        self._untold: dict[str, dict[tuple[str, str, str], Announcement]] = {}
         self._wanted: dict[Path, list[Subscription]] = {}
         self._subscriptions: list[Subscription] = []
         self._due: asyncio.Handle | None = None
@@ -77,8 +82,8 @@ class Hub:
         for name, transport in self._transports.items():
             if transport.health.state == "online":
                 transport.announce(announcement)
-            elif kind == "pushed":
-                self._untold[name][(announcement.repository, announcement.ref)] = announcement
+            elif kind != "committed":
+                self._untold[name][(announcement.repository, announcement.ref, kind)] = announcement
 
     def has_untold(self, transport: str) -> bool:
         """Whether something waits for the transport to come online."""
@@ -97,7 +102,11 @@ class Hub:
         """Look at the repositories that an announcement is for."""
         for path, worker in self._workers.items():
             if worker.identity.matches(announcement.repository):
-                self._attention[path].hear(announcement)
+                if announcement.machine != self.machine:
+                    self._spoken(announcement, worker)
+                # where a machine is makes no work: what it has was announced as a push
+                if announcement.kind != "has":
+                    self._attention[path].hear(announcement)
 
     def look(self, transport: str, repository: str | None = None) -> None:
         """Look at one repository (by id) or all."""

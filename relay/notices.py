@@ -6,6 +6,7 @@ middle of.
 
 from __future__ import annotations
 
+import logging
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from .arrivals import Arrival, named
 from .conflict import Conflict
 from .state import Status
 
+_log = logging.getLogger(__name__)
 _NEEDS_A_HAND = ("held", "error", "diverged", "no upstream")
 #: Files that come within so many seconds of each other are told of in one notice, which grows.
 _TOGETHER = 600.0
@@ -128,6 +130,21 @@ class Notices:
         elif path in self._waiting and status.name in ("in sync", "ahead"):
             self._waiting.discard(path)
             self._ways.desktop.withdraw(f"behind {path}")
+
+    def silent(self, machine: str, last: float | None) -> None:
+        """A machine is silent for longer than `silent-after`, since ``last`` (seconds since the epoch); None: it has
+        spoken again."""
+        if last is None:
+            text = f"{machine} is heard again"
+            _log.info("%s", text)
+            self._ways.desktop.show(f"silent {machine}", Notice(text, "", "low"))
+        else:
+            when = time.strftime("%Y-%m-%d %H:%M", time.localtime(last))
+            text = f"{machine} has not been heard since {when}"
+            remedy = f"→ see that it runs and is online; if it is gone for good: autosync peers forget {machine}"
+            self._ways.desktop.show(f"silent {machine}", Notice(f"{machine} is silent", f"{text}\n{remedy}", "normal"))
+            _log.warning("%s", text)
+        self._tell_persons(f"{machine} is {'silent' if last is not None else 'back'}", text)
 
     def gone(self, path: Path) -> None:
         """The repository is not configured any more."""

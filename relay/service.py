@@ -23,10 +23,11 @@ from autosync.common.systemd import ServiceManager, repositories
 from autosync.common.version import version
 
 from . import arrivals, notes
-from .announcement import Kind
+from .announcement import Announcement, Kind
 from .carriers import Carriers
 from .commands import commands
 from .conflict import Conflict
+from .fleet import Fleet
 from .hub import Hub, soon
 from .notes import NoteWatch
 from .notices import Notices, Ways
@@ -34,6 +35,7 @@ from .report import report
 from .state import Move
 from .transports.base import Attendant, Subscription, Transport
 from .transports.build import build
+from .vigil import Vigil
 from .wakeups import wakeups
 from .worker import Worker
 
@@ -51,11 +53,13 @@ class Service:
         self._instance = instance
         self._manager = manager
         self._config, self._repos = config.load(instance.config)
-        self._hub = Hub(self._config.name, self._subscribed)
+        self._hub = Hub(self._config.name, self._subscribed, self._spoken)
         self._carriers: Carriers | None = None
         self._desktop = Desktop()
         self._notices = Notices(self._ways())
         self._workers: dict[Path, Worker] = {}
+        self._fleet = Fleet(instance.state / "fleet.json")
+        self._vigil = Vigil(self._fleet, lambda: self._hub, self._workers.values, self._notices.silent)
         self._tasks: dict[Path, asyncio.Task[None]] = {}
         self._beside: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
@@ -80,6 +84,7 @@ class Service:
             "status": self._status,
             "look": self._look,
             "sync": self._sync,
+            "forget": self._forget,
             "reload": self._reload_command,
         }
         try:
@@ -91,11 +96,13 @@ class Service:
                 self._watch_patterns()
                 self._apply(self._config, self._repos)
                 self._start_transports(transports)
+                group.create_task(self._vigil.run(), name="vigil")
                 _log.info("relay of %s with %d repositories", self._config.name, len(self._repos))
                 with wakeups(self._woken):
                     await asyncio.Event().wait()
         finally:
             self._watch.close()
+            self._fleet.save()
             await self._desktop.close()
 
     def _woken(self) -> None:
@@ -216,7 +223,12 @@ class Service:
     # a worker's herald --------------------------------------------------------------------------------
 
     def announce(self, worker: Worker, move: Move, kind: Kind = "pushed") -> None:
+        if kind == "pushed":
+            self._fleet.pushed(worker.repo.path, move.ref, move.commit)
         self._hub.announce(worker, move, kind)
+
+    def _spoken(self, announcement: Announcement, worker: Worker) -> None:
+        self._vigil.heard(announcement, worker, self._aside)
 
     def changed(self, worker: Worker) -> None:
         path = worker.repo.path
@@ -225,6 +237,7 @@ class Service:
         self._hub.changed(worker)
         by_hand = worker.seen is not None and worker.seen.operation is not None
         self._notices.status(path, worker.status, by_hand=by_hand, told=worker.repo.settings.pull == "notify")
+        self._vigil.rested(worker)
         self._tell_manager()
 
     def arrived(self, worker: Worker, before: str, after: str) -> None:
@@ -331,7 +344,15 @@ class Service:
                 for t in transports
                 for p in t.peers()
             ],
+            "fleet": self._vigil.report(self._workers),
         }
+
+    async def _forget(self, request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+        machine = str(request.get("machine"))
+        if not self._fleet.forget(machine):
+            raise Problem(f"no machine {machine} has been heard of", "autosync status --peers names those that were")
+        self._vigil.silent.pop(machine, None)
+        return {}
 
     def _paths(self, ids: Sequence[str]) -> list[str]:
         wanted = set(ids)

@@ -187,6 +187,11 @@ class Worker:
         return True
 
     @property
+    def settings(self) -> Settings:
+        """Those in force."""
+        return self._settings
+
+    @property
     def news(self) -> tuple[str | None, str | None]:
         """What is known of the others' work: another value means that a fetch has found something."""
         return self.seen.tip if self.seen else None, self._offered

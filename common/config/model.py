@@ -99,6 +99,9 @@ class Shared(_Model):
     max_file_size: Size = Field(default=50_000_000, description="larger files are held back, one by one; 0: no limit")
     message: Annotated[str, Field(min_length=1)] = Field(default="{summary}", description="commit message template")
     conflict: Literal["keep-both", "stop"] = Field(default="keep-both", description="keep-both | stop")
+    silent_after: Seconds = Field(
+        default=0.0, description="seconds after which a machine that says nothing is an alarm; 0: never"
+    )
 
 
 class Settings(Shared):

@@ -9,6 +9,7 @@ import sys
 import pytest
 from rich.console import Console
 
+from autosync.console.fleet import FleetTable
 from autosync.console.survey import survey
 from autosync.console.table import StatusTable
 from tests.console.fake import relay_entry, relay_status, running, watcher_entry, watcher_status
@@ -36,7 +37,7 @@ def test_the_shape_for_scripts_is_the_same_with_and_without_services(machine):
         alive = status(machine)
     for data in (without, alive):
         assert set(data) == {
-            "name", "config", "config_error", "watcher", "relay", "repositories", "transports", "peers"
+            "name", "config", "config_error", "watcher", "relay", "repositories", "transports", "peers", "fleet"
         }  # fmt: skip
         assert set(data["watcher"]) == {"alive", "pid", "version", "started", "error", "remedy"}
         assert set(data["repositories"][0]) == REPOSITORY_KEYS
@@ -230,6 +231,70 @@ def test_the_last_line_tells_of_what_else_needs_the_person(alive):
     text = picture(alive, survey(alive.instance))
     assert text.endswith("\nthe configuration has to be corrected, xmpp needs you")
     assert "did you mean 'name'?" in text
+
+
+def fleet_word(machine, name: str, head: str, **changes) -> dict:
+    word = {"machine": name, "path": str(machine.notes), "ref": "refs/heads/main", "head": head}
+    return word | {"last_heard": 940.0, "seconds": 0.42, "silent": False} | changes
+
+
+def test_the_fleet_view_shows_each_machine_and_how_far_behind_it_is(alive):
+    old = git(alive.notes, "rev-parse", "HEAD")
+    for number in range(3):
+        git(alive.notes, "commit", "-q", "--allow-empty", "-m", f"{number}")
+    git(alive.notes, "push", "-q")
+    new = git(alive.notes, "rev-parse", "HEAD")
+    alive.relay["fleet"] = [
+        fleet_word(alive, "desk", new),
+        fleet_word(alive, "server-with-a-name-that-is-much-too-long-for-a-table", old, seconds=None),
+        fleet_word(alive, "phone", "f" * 40),
+    ]
+    data = survey(alive.instance)
+    assert [word["behind"] for word in data["fleet"]] == [0, 3, None]
+    rows = fleet_picture(alive, data)
+    assert "3 behind" in rows["serve"]
+    assert "up to date" in rows["desk"]
+    assert "1970" not in rows["desk"]
+    assert rows["desk"].endswith("0.42 s")
+    assert "newer than here" in rows["phone"]
+    assert "this machine" in rows["lapto"]
+    assert "behind" in fleet_text(alive, data).splitlines()[-1]
+    assert picture(alive, data).endswith("all in sync")
+
+
+def fleet_text(machine, data) -> str:
+    console = Console(width=80, markup=False, highlight=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(FleetTable(80, 1000.0, machine.notes.parent).render(data))
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    assert max(map(len, lines)) <= 80
+    return "\n".join(lines)
+
+
+def fleet_picture(machine, data) -> dict[str, str]:
+    return {line[3:8].strip(): line for line in fleet_text(machine, data).splitlines()}
+
+
+def test_a_silent_machine_is_told_of_everywhere(alive):
+    alive.relay["fleet"] = [fleet_word(alive, "desk", git(alive.notes, "rev-parse", "HEAD"), silent=True)]
+    data = survey(alive.instance)
+    assert picture(alive, data).endswith("desk is silent (autosync status --peers)")
+    assert "autosync peers forget NAME" in " ".join(fleet_text(alive, data).split())
+    assert "silent" in fleet_picture(alive, data)["desk"]
+    code, out, _ = alive.run("status", "--peers")
+    assert code == 0
+    assert "save to visible" in out
+
+
+def test_a_machine_is_forgotten_by_the_relay(machine):
+    with running(machine.instance, "relay", {"forget": {}}) as relay:
+        code, out, _ = machine.run("peers", "forget", "desk")
+    assert (code, out) == (0, "desk is forgotten\n")
+    assert relay.asked == [{"command": "forget", "machine": "desk"}]
+
+
+def test_without_a_relay_the_fleet_view_says_so(machine):
+    assert "the relay is not running" in machine.run("status", "--peers")[1]
 
 
 def test_paths_in_remedies_are_written_like_those_above_them(alive):
