@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from autosync.common import config
-from autosync.common.config import Config
+from autosync.common.config import Reflector, Xmpp
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance
 from autosync.common.repository import Repository
@@ -43,18 +43,20 @@ def command(instance: Instance, path: Path | None, with_secret: bool) -> None:
     remote = _remote(Repository.open(folder))
     words = ["autosync", "init", wording.path(folder, Path.home()), "--remote", _without_secret(remote)]
     secret = None
-    if settings.reflector is not None:
-        words += ["--reflector", settings.reflector.url]
-        secret = settings.reflector.secret_file
-    elif settings.xmpp is not None:
-        words += ["--xmpp", settings.xmpp.jid]
-        secret = settings.xmpp.password_file
+    # the first of several: the other machine has words with all that have it, too
+    carrier = next(iter(settings.transports.values()), None)
+    if isinstance(carrier, Xmpp):
+        words += ["--xmpp", carrier.jid]
+        secret = carrier.password_file
+    elif carrier is not None:
+        words += ["--reflector", carrier.url]
+        secret = carrier.secret_file
     line = " ".join(_quoted(word) for word in words)
     if with_secret and secret is not None:
         # by standard input: others on that machine can see a command line
         line += f" --secret - <<<{shlex.quote(config.read_secret(secret))}"
     click.echo(line)
-    for remark in _remarks(remote, settings, secret, with_secret):
+    for remark in _remarks(remote, carrier, secret, with_secret):
         complain(remark)
 
 
@@ -87,7 +89,7 @@ def _quoted(word: str) -> str:
     return shlex.quote(word)
 
 
-def _remarks(remote: str, settings: Config, secret: Path | None, with_secret: bool) -> list[str]:
+def _remarks(remote: str, carrier: Xmpp | Reflector | None, secret: Path | None, with_secret: bool) -> list[str]:
     """What to know before using the line; for standard error."""
     found = []
     if remote.startswith("/"):
@@ -97,11 +99,9 @@ def _remarks(remote: str, settings: Config, secret: Path | None, with_secret: bo
         )
     elif _without_secret(remote) != remote:
         found.append("The password in the remote's URL is left out: the other machine needs its own.")
-    if settings.reflector is not None and _LOCAL_HOST.search(settings.reflector.url):
-        found.append(
-            f"{settings.reflector.url} leads to this machine only from itself: put its name in the network there."
-        )
-    if settings.reflector is None and settings.xmpp is None:
+    if isinstance(carrier, Reflector) and _LOCAL_HOST.search(carrier.url):
+        found.append(f"{carrier.url} leads to this machine only from itself: put its name in the network there.")
+    if carrier is None:
         found.append(
             "No announcements are configured here: each machine asks the remote now and then. "
             "To hear at once: [reflector] or [xmpp], see the README."

@@ -38,7 +38,7 @@ def remote(path: Path) -> str | None:
     if not somebody_is_there() or _has_upstream(path):
         return None
     complain("The machines meet at a central repository that all of them reach: a bare one on")
-    complain("a server of yours (ssh://...), on a shared disk (a path), or a hosting service's.")
+    complain("a server of yours (ssh://...), a shared disk (a path), or a hosting service.")
     answer: str = click.prompt("Its address (Enter: none yet)", default="", show_default=False, err=True).strip()
     if not answer:
         return None

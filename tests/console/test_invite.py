@@ -80,3 +80,13 @@ def test_without_an_upstream_there_is_nothing_to_follow(machine):
     code, _, err = machine.run("invite")
     assert code == 1
     assert f"autosync init {machine.notes} --remote URL" in err
+
+
+def test_of_several_transports_the_first_is_told(machine):
+    text = (
+        machine.config.read_text()
+        + '[[transport]]\ntype = "xmpp"\njid = "rene@example.org"\npassword-command = ["pw"]\n'
+    )
+    machine.config.write_text(text + '[[transport]]\ntype = "reflector"\nurl = "tcp://server:1"\n')
+    code, out, err = machine.run("invite")
+    assert (code, out.split()[-2:]) == (0, ["--xmpp", "rene@example.org"]), err
