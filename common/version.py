@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 
 @cache
 def version() -> str:
     """The installed version; for a source tree that is not installed, the one it declares and `+tree`."""
+    # it takes longer to import than all else that a small command needs
+    from importlib import metadata
+
     try:
         return metadata.version("autosync")
     except metadata.PackageNotFoundError:

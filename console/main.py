@@ -52,9 +52,22 @@ class _Group(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
 
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        click.echo(f"autosync {version()}")
+        context.exit()
+
+
 @click.group("autosync", cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @cli.config_option
-@click.version_option(version(), message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def group(context: click.Context, config: Path | None) -> None:
     """Git repositories that keep themselves in sync between machines.
