@@ -11,6 +11,7 @@ import click
 
 from autosync.common import cli, logs
 from autosync.common.errors import exit_code
+from autosync.common.frugal import keep_little
 from autosync.common.git import Git
 from autosync.common.instance import Instance
 from autosync.common.private import keep_from_dumps
@@ -56,6 +57,7 @@ def command(
 
 def _run(instance: Instance, once: Path | None) -> int:
     keep_from_dumps()
+    keep_little()
     if once is not None:
         return _once(instance, once)
     from .service import Service

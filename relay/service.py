@@ -17,6 +17,7 @@ from autosync.common.config import Config, Repo
 from autosync.common.control import ControlServer
 from autosync.common.desktop import Desktop
 from autosync.common.errors import Problem
+from autosync.common.frugal import give_back
 from autosync.common.git import GitError
 from autosync.common.instance import Instance
 from autosync.common.systemd import ServiceManager, repositories
@@ -42,6 +43,8 @@ from .worker import Worker
 _log = logging.getLogger(__name__)
 #: Seconds a push by hand is followed.
 _FOLLOW_LIMIT = 6 * 3600.0
+#: Seconds from a start, or a new configuration, until memory is given back.
+_TIDY = 30.0
 #: Seconds between the appearance of a folder that matches a pattern and the look for a repository in it.
 _NEW_REPOSITORY = 1.0
 
@@ -181,6 +184,8 @@ class Service:
             if path not in self._workers:
                 self._start(repo)
         self._hub.set_workers(self._workers.values())
+        # many first looks at once leave much behind
+        asyncio.get_running_loop().call_later(_TIDY, give_back)
         self._tell_manager()
 
     def _tell_manager(self) -> None:

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 _RESERVED_DESCRIPTORS = 32
 _SOCKET_UNIT = "write ListenStream= and Accept=no into the socket unit"
 # Bytes of encrypted text that are read from a client at a time.
-_TLS_BUFFER = 4096
+_TLS_BUFFER = 1024
 
 
 @click.command("autosync-reflector")
