@@ -51,7 +51,7 @@ def reasons(place: Place, entry: dict[str, Any], now: float) -> Iterator[Reason]
         waiting = not place.folder and _waits(place, tracked)
         if waiting:
             yield from _uncommitted(place, entry, now)
-        elif not waiting and not place.folder and tracked:
+        elif not place.folder:
             yield from _untold(place)
         yield from _travel(place, entry, waiting)
     except GitError as error:

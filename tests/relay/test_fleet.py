@@ -12,6 +12,7 @@ from autosync.common.config import Settings
 from autosync.common.repository import Repository
 from autosync.relay.announcement import Announcement
 from autosync.relay.fleet import MANY, Fleet
+from autosync.relay.hub import Hub
 from autosync.relay.vigil import Vigil
 from tests.support.git import git
 from tests.support.wait import eventually
@@ -258,3 +259,28 @@ def test_without_silent_after_nothing_wakes_up(fleet, tmp_path):
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(idle())
+
+
+def test_where_a_machine_is_makes_no_look_and_our_own_echo_is_no_word(tmp_path):
+    looked: list[str] = []
+
+    class Worker:
+        repo = SimpleNamespace(path=tmp_path, settings=Settings())
+        identity = SimpleNamespace(matches=lambda repository: True, names=frozenset())
+        news = None
+
+        def heard(self, announcement: Announcement) -> bool:
+            looked.append(announcement.kind)
+            return True
+
+    async def hear() -> None:
+        spoken: list[str] = []
+        hub = Hub("laptop", spoken=lambda announcement, worker: spoken.append(announcement.machine))
+        hub.set_workers([Worker()])
+        for announcement in (word("desk"), word("laptop"), word("desk", OTHER, "pushed")):
+            hub.heard(announcement, "reflector")
+        assert spoken == ["desk", "desk"]
+        assert looked == ["pushed"]
+        hub.set_workers([])
+
+    asyncio.run(hear())
