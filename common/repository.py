@@ -124,7 +124,7 @@ class Repository:
     @property
     def push_lock(self) -> Path:
         """The advisory lock between a push by the relay and a rewording of what is not pushed (see reword.py)."""
-        return self.tree_dir / "push.lock"
+        return self.tree_dir / "push-lock"
 
     @property
     def pause_mark(self) -> Path:
