@@ -40,8 +40,11 @@ def command(instance: Instance, path: Path | None, with_secret: bool) -> None:
     if len(chosen) > 1:
         raise several(chosen, "invite")
     folder = chosen[0].path
-    remote = _remote(Repository.open(folder))
-    words = ["autosync", "init", wording.path(folder, Path.home()), "--remote", _without_secret(remote)]
+    repository = Repository.open(folder)
+    remote = _remote(repository)
+    # of a central repository, what the others have is a clone
+    there = f"~/{folder.name.removesuffix('.git')}" if repository.bare else wording.path(folder, Path.home())
+    words = ["autosync", "init", there, "--remote", _without_secret(remote)]
     secret = None
     # the first of several: the other machine has words with all that have it, too
     carrier = next(iter(settings.transports.values()), None)

@@ -15,7 +15,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,17 @@ _TIMED, _RESTED = 50, 3600.0
 @dataclass(frozen=True, slots=True)
 class Word:
     """The last that a machine said of a repository: the ``commit`` that it has on ``ref``, and when that was heard
-    (seconds since the epoch). ``seconds``: how long a file saved here took to be visible there, when last measured."""
+    (seconds since the epoch).
+
+    ``seconds``: how long a file saved here took to be visible there, when last measured. ``steady``: it has said
+    `has`, as machines with a work tree do; a central server only passes pushes on, and its silence means nothing.
+    """
 
     ref: str
     commit: str
     heard: float
     seconds: float | None = None
+    steady: bool = False
 
 
 class Fleet:
@@ -88,7 +93,11 @@ class Fleet:
         while len(words) >= _MOST:
             del words[next(iter(words))]
         words[machine] = Word(
-            announcement.ref, announcement.commit, self._clock(), known.seconds if known is not None else None
+            announcement.ref,
+            announcement.commit,
+            self._clock(),
+            known.seconds if known is not None else None,
+            announcement.kind == "has" or (known is not None and known.steady),
         )
         self._unwritten = True
         if self._clock() - self._written >= _WRITE:
@@ -111,7 +120,7 @@ class Fleet:
         saved = await _saved(repository, announcement.commit, pushed)
         word = self._words.get(path, {}).get(announcement.machine)
         if saved is not None and word is not None:
-            self._words[path][announcement.machine] = Word(word.ref, word.commit, word.heard, round(now - saved, 3))
+            self._words[path][announcement.machine] = replace(word, seconds=round(now - saved, 3))
             self._unwritten = True
 
     def forget(self, machine: str) -> bool:
@@ -132,9 +141,9 @@ class Fleet:
         with when it last spoke. ``since``: what was said before was not listened for."""
         now, found = self._clock(), {}
         for path, limit in limits.items():
-            for machine in self._words.get(path, {}):
+            for machine, word in self._words.get(path, {}).items():
                 last = self.last_heard(machine)
-                if limit and now - max(last, since) > limit:
+                if limit and word.steady and now - max(last, since) > limit:
                     found[machine] = last
         return found
 
@@ -160,7 +169,7 @@ class Fleet:
             return
         self._unwritten, self._written = False, self._clock()
         table = {
-            os.fspath(path): {m: [w.ref, w.commit, w.heard, w.seconds] for m, w in words.items()}
+            os.fspath(path): {m: [w.ref, w.commit, w.heard, w.seconds, w.steady] for m, w in words.items()}
             for path, words in self._words.items()
         }
         try:
@@ -174,9 +183,10 @@ def _read(file: Path) -> dict[Path, dict[str, Word]]:
     with contextlib.suppress(FileNotFoundError):
         try:
             for path, words in json.loads(file.read_bytes()).items():
-                for machine, (ref, commit, heard, seconds) in words.items():
+                for machine, (ref, commit, heard, seconds, steady) in words.items():
                     if is_branch(ref) and is_commit(commit):
-                        word = Word(ref, commit, float(heard), None if seconds is None else float(seconds))
+                        known = None if seconds is None else float(seconds)
+                        word = Word(ref, commit, float(heard), known, bool(steady))
                         found.setdefault(Path(path), {})[str(machine)] = word
         except FileNotFoundError:
             raise

@@ -90,3 +90,8 @@ def test_of_several_transports_the_first_is_told(machine):
     machine.config.write_text(text + '[[transport]]\ntype = "reflector"\nurl = "tcp://server:1"\n')
     code, out, err = machine.run("invite")
     assert (code, out.split()[-2:]) == (0, ["--xmpp", "rene@example.org"]), err
+
+
+def test_to_a_central_repository_it_invites_with_a_clone(machine):
+    machine.config.write_text('[[repository]]\npath = "~/central.git"\n')
+    assert machine.run("invite")[1] == f"autosync init ~/central --remote {machine.central}\n"

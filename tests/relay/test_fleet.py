@@ -66,7 +66,7 @@ def test_it_is_remembered_over_restarts_and_damage_costs_the_memory_only(fleet, 
     assert again.report({tmp_path: None}, {}) == fleet.report({tmp_path: None}, {})
     # this relay has not met it yet
     assert again.heard(tmp_path, word("desk"))
-    for damage in (b"{", b'{"/x": 1}', b'{"/x": {"desk": ["refs/heads/main", "no commit", 1, null]}}', b"[1]"):
+    for damage in (b"{", b'{"/x": 1}', b'{"/x": {"desk": ["refs/heads/main", "no commit", 1, null, true]}}', b"[1]"):
         file.write_bytes(damage)
         assert Fleet(file, clock).report({tmp_path: None}, {}) == []
 
@@ -115,6 +115,16 @@ def test_silence_counts_from_when_one_could_hear(fleet, clock, tmp_path):
     # a word about another repository is a word
     fleet.heard(other, word("desk"))
     assert fleet.silent({tmp_path: 99.0, other: 0.0}, since=0.0) == {}
+
+
+def test_a_server_that_only_passes_pushes_on_is_not_missed(fleet, file, clock, tmp_path):
+    fleet.heard(tmp_path, word("server", kind="pushed"))
+    fleet.heard(tmp_path, word("desk"))
+    fleet.heard(tmp_path, word("desk", kind="pushed"))
+    fleet.save()
+    clock.now += 100
+    for known in (fleet, Fleet(file, clock)):
+        assert set(known.silent({tmp_path: 50.0}, since=0.0)) == {"desk"}
 
 
 @pytest.fixture
