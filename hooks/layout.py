@@ -161,6 +161,11 @@ def kind(path: Path) -> script.Kind | None:
     return script.Kind.FOREIGN if path.is_symlink() else script.kind(read_head(path))
 
 
+def leads_to_ours(path: Path) -> bool:
+    """Whether somebody has linked a hook of ours there, as gitolite does with a common one."""
+    return path.is_symlink() and script.kind(read_head(path)) is script.Kind.OURS
+
+
 def _hooks_path(repository: Repository, places: Places, replaced: str | None) -> Setting | None:
     others = [setting for setting in values(repository) if not is_ours(places, setting.value)]
     if replaced is not None and len(others) < len(values(repository)):

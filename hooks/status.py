@@ -61,6 +61,8 @@ class _Inspection:
         for path in (in_force / name, places.dispatched, in_force / f"{name}.legacy"):
             if layout.kind(path) in (Kind.OURS, Kind.CHANGED) and (path != places.dispatched or self._found.dispatcher):
                 return self._file(name, path)
+        if layout.leads_to_ours(in_force / name):
+            return self._file(name, in_force / name)
         for path in (places.folder / name, places.own_folder / name):
             if layout.kind(path) in (Kind.OURS, Kind.CHANGED):
                 return HookStatus(

@@ -65,6 +65,8 @@ def aside_expression(places: Places, name: str) -> str:
 def _into_folder(target: Target, places: Places, name: str, start: Standalone | None) -> None:
     path, aside = places.folder / name, places.guests / name
     guest = None
+    if layout.leads_to_ours(path):
+        return
     legacy = path.with_name(f"{name}.legacy")
     if _PRE_COMMIT in layout.read_head(path) and layout.kind(legacy) is Kind.OURS and not os.path.lexists(aside):
         # it was installed after ours, runs it from there, and puts it back when it is taken out

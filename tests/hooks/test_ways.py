@@ -485,6 +485,21 @@ def test_gitolite(pair, any_git, script, log, tmp_path):
     assert snapshot(pair.central) == before
 
 
+def test_a_common_hook_of_gitolite(pair, old_git, tmp_path):
+    """Ours, copied to where gitolite links it from into each repository."""
+    put_in(pair.central_repository())
+    hook, common = pair.central / "hooks/post-receive", tmp_path / "common/post-receive"
+    common.parent.mkdir()
+    hook.rename(common)
+    hook.symlink_to(common)
+    assert states(pair.central_repository()) == {"post-receive": "installed"}
+    put_in(pair.central_repository())
+    act(pair)
+    assert (pair.central / "autosync/notes/post-receive").exists()
+    uninstall(pair.central_repository())
+    assert hook.is_symlink()
+
+
 def test_a_hook_of_the_server_behind_core_hookspath(pair, any_git, script, log, tmp_path):
     script(tmp_path / "all/update", SAYING)
     script(tmp_path / "all/post-receive", '#!/bin/sh\ncat >>"$LOG"\n')
