@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from autosync.common.repository import Repository
 from autosync.hooks import install as installing
-from autosync.hooks.install import install
+from autosync.hooks.install import inspect, install
 from tests.hooks.conftest import Pair, make_pair
 from tests.support.git import git
 from tests.support.wait import until
@@ -225,6 +226,19 @@ def test_over_http_by_an_account_without_a_home(pair, any_git, reflector, tmp_pa
             until(lambda: len(reflector.moves) >= len(expected), "the announcement")
     assert reflector.moves == expected
     until(lambda: (pair.central / "autosync/once.lock").read_text() == "", "the relay to end")
+
+
+def test_a_template_carries_the_hook_into_repositories_to_come(pair, any_git, reflector, tmp_path):
+    (tmp_path / "autosync.toml").write_text(reflector.section)
+    git(tmp_path, "init", "--quiet", "--bare", "template")
+    template = Repository.open(tmp_path / "template")
+    assert not install(template, standalone=True, config=tmp_path / "autosync.toml").problems
+    git(tmp_path, "init", "--quiet", "--bare", f"--template={template.path}", "new.git")
+    assert all(status.in_order for status in inspect(Repository.open(tmp_path / "new.git")))
+    git(pair.clone, "push", "--quiet", os.fspath(tmp_path / "new.git"), "main")
+    until(lambda: reflector.moves, "the announcement")
+    assert reflector.moves == [("refs/heads/main", git(pair.clone, "rev-parse", "main"))]
+    until(lambda: (tmp_path / "new.git/autosync/once.lock").read_text() == "", "the relay to end")
 
 
 # several accounts ---------------------------------------------------------------------------------------------
