@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 #: Seconds a notification server may take.
 _LIMIT = 5.0
-#: At most so many notices in so many seconds, and a few more for critical ones; the others wait.
+#: At most so many notices in so many seconds, and a few more for critical ones and questions; the others wait.
 _MOST, _MOST_CRITICAL, _WINDOW = 4, 8, 60.0
 #: Seconds that the last things may take when a service stops.
 _LAST_WORDS = 1.0
@@ -104,14 +104,14 @@ class Desktop:
         """Whether there is somebody to show anything to: notices are wanted, and there is a session bus."""
         return self.wanted and session_bus() is not None
 
-    async def can_reply(self) -> bool:
-        """Whether the server has a field for a reply."""
+    async def capabilities(self) -> frozenset[str] | None:
+        """What the server can do (`actions`, `inline-reply` ...); None where no server answers."""
         try:
             async with asyncio.timeout(_LIMIT):
-                found = "inline-reply" in (await self._connected()).capabilities
+                found = (await self._connected()).capabilities
         except Exception as error:  # noqa: BLE001 - whatever a desktop does, the work goes on
             await self._failed(error)
-            return False
+            return None
         await self._let_go_when_idle()
         return found
 
@@ -170,7 +170,9 @@ class Desktop:
             self._shown_at.popleft()
         best = float("inf"), ""
         for key, notice in self._waiting.items():
-            most = _MOST_CRITICAL if notice is not None and notice.urgency == "critical" else _MOST
+            # somebody waits for an answer to a question
+            pressing = notice is not None and (notice.urgency == "critical" or notice.reply is not None)
+            most = _MOST_CRITICAL if pressing else _MOST
             # taking away is no noise
             free = notice is None or len(self._shown_at) < most
             pause = 0.0 if free else self._shown_at[len(self._shown_at) - most] + _WINDOW - now

@@ -16,6 +16,7 @@ from autosync.common.reader import Unreadable
 from autosync.common.repository import Repository
 
 from . import message
+from .asking import Asking
 from .commit import Committer, Outcome
 from .courtesy import Hold
 from .quarantine import Held
@@ -48,8 +49,9 @@ class Pause:
 class Attempts:
     """Commits what has settled in one repository."""
 
-    def __init__(self, path: Path, settling: Settling, operations: OperationLog) -> None:
+    def __init__(self, path: Path, settling: Settling, operations: OperationLog, asking: Asking) -> None:
         self._path = path
+        self._asking = asking
         self._settling = settling
         self._operations = operations
         self._busy = Pause(0.02, 1.0)
@@ -123,6 +125,9 @@ class Attempts:
         now = time.monotonic()
         if now < self._earliest() and not everything:
             return None
+        if (until := self._asking.waits_until) is not None and not everything:
+            self.not_before = until
+            return None
         batch = self._settling.due(now, everything)
         if polling and not everything:
             batch = self._unchanged(batch, now)
@@ -135,7 +140,7 @@ class Attempts:
             return None
         self._tried_at, self._tried_events = now, self._settling.events
         try:
-            outcome = await self._commit(repository, committer, batch)
+            outcome = await self._commit(repository, committer, batch, ask=not everything)
         except Problem as problem:
             self.trouble, self.hold = problem, None
             self.not_before = time.monotonic() + self._trouble_pause.next()
@@ -153,14 +158,20 @@ class Attempts:
             self.not_before = time.monotonic() + again_in
             return outcome
         self._trouble_pause.reset()
+        if outcome.question is not None:
+            self._asking.ask(outcome.question)
+            self.not_before = self._asking.waits_until or 0.0
+            return None
         self._settling.done(batch)
+        if outcome.operation is not None or not len(self._settling):
+            self._asking.done()
         self._take(batch, outcome)
         return outcome
 
     async def _clear_up(self, repository: Repository, committer: Committer) -> None:
         """With nothing to commit, too, git's lock must not stay in everybody's way."""
         try:
-            outcome = await self._commit(repository, committer, None)
+            outcome = await self._commit(repository, committer, None, ask=False)
         except Problem as problem:
             self.trouble, self.hold = problem, None
             self.not_before = time.monotonic() + self._trouble_pause.next()
@@ -170,7 +181,9 @@ class Attempts:
         else:
             self.trouble = None
 
-    async def _commit(self, repository: Repository, committer: Committer, batch: Batch | None) -> Outcome | None:
+    async def _commit(
+        self, repository: Repository, committer: Committer, batch: Batch | None, ask: bool
+    ) -> Outcome | None:
         """One try, under the repository's lock; None when the relay has that. Without a batch, only what was left by a
         killed one is cleared up. Raises Problem."""
         try:
@@ -186,7 +199,7 @@ class Attempts:
             self.left_over = False
             if batch is None:
                 return Outcome()
-            outcome = await committer.commit(batch.paths, batch.rehash, lock)
+            outcome = await committer.commit(batch.paths, batch.rehash, lock, ask)
         except checkout.Busy:
             return None
         except (GitError, Unreadable) as error:

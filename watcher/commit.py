@@ -26,6 +26,7 @@ from autosync.common.reader import Reader
 from autosync.common.repository import Repository
 
 from . import brake, context, courtesy, journal, message, quarantine, rawdiff, scan, staging
+from .asking import Asking
 from .candidates import Candidates, Finder
 from .courtesy import Hold, Mark
 from .gitconfig import GitConfig
@@ -48,13 +49,15 @@ _DIFF = ("--raw", "-z", "--no-renames")
 @dataclass(slots=True)
 class Outcome:
     """What became of a batch. With ``hold`` nothing was committed and the paths stay marked; ``again``
-    says to try once more at once, as something moved meanwhile. ``held`` are single paths."""
+    says to try once more at once, as something moved meanwhile. ``held`` are single paths. With ``question`` it
+    is ready, would say this, and waits for a message of the person's."""
 
     operation: Operation | None = None
     hold: Hold | None = None
     again: bool = False
     held: dict[bytes, Held] = field(default_factory=dict)
     nested: set[bytes] = field(default_factory=set)
+    question: str | None = None
 
     @property
     def refused(self) -> bool:
@@ -65,7 +68,9 @@ class Outcome:
 class Committer:
     """Makes the commits of one repository. ``confirmed`` lets the next mass deletion through."""
 
-    def __init__(self, repository: Repository, settings: Settings, identity: Identity) -> None:
+    def __init__(self, repository: Repository, settings: Settings, identity: Identity, asking: Asking) -> None:
+        self.asking = asking
+        asking.use(settings.ask_timeout if settings.ask_message else None)
         self.repository = repository
         self.settings = settings
         self.identity = identity
@@ -82,14 +87,14 @@ class Committer:
         self._empty_tree: str | None = None
         self._last_seen: str | None = None
 
-    async def commit(self, paths: Collection[bytes], rehash: Collection[bytes], lock: int) -> Outcome:
+    async def commit(self, paths: Collection[bytes], rehash: Collection[bytes], lock: int, ask: bool) -> Outcome:
         """Commit what the disk holds at ``paths``; those in ``rehash`` are read even when size and times say that they
-        are unchanged. ``lock`` is the descriptor of the repository's lock.
+        are unchanged. ``lock`` is the descriptor of the repository's lock; ``ask``: the person may be asked first.
 
         Raises Problem (with what to do about it), GitError, Unreadable, OSError.
         """
         try:
-            return await _Attempt(self, lock).run(list(paths), rehash)
+            return await _Attempt(self, lock).run(list(paths), rehash, ask and self.asking.wanted)
         finally:
             if not journal.journal_path(self.repository).exists():
                 journal.clear(self.repository)
@@ -216,7 +221,7 @@ class _Attempt:
         self._publisher = Publisher(of.repository, of.identity, lock, of.settings.hook_limit)
         self._started = time.monotonic()
 
-    async def run(self, paths: list[bytes], rehash: Collection[bytes]) -> Outcome:
+    async def run(self, paths: list[bytes], rehash: Collection[bytes], ask: bool) -> Outcome:
         reader = self._repository.reader()
         observed = courtesy.observe(self._repository, reader)
         if (hold := courtesy.hold(observed)) is not None:
@@ -239,6 +244,9 @@ class _Attempt:
             return Outcome(hold=hold, held=outcome.held)
         hooks = self._of.hooks()
         tree, rows = await self._tree(base)
+        if rows and ask:
+            outcome.question = message.summary(rawdiff.changes(rows))
+            return outcome
         if rows and hooks.exists("pre-commit"):
             # only now: a hook that rewrites files makes events, and must not be run by those for ever
             await self._hook(hooks, "pre-commit")
@@ -339,7 +347,9 @@ class _Attempt:
     async def _message(self, hooks: PersonHooks, changes: list[Change]) -> str:
         identity, settings = self._of.identity, self._of.settings
         added = await context.said(settings.message_command, self._repository.path) if settings.message_command else ""
-        text = message.compose(settings.message, changes, identity.machine, identity.user, added)
+        text = message.compose(
+            self._of.asking.given or settings.message, changes, identity.machine, identity.user, added
+        )
         if not (hooks.exists("prepare-commit-msg") or hooks.exists("commit-msg")):
             return text
         file = self._repository.tree_dir / "message"

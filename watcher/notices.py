@@ -24,7 +24,7 @@ class Notices:
     """Tells each thing once. ``file`` is the configuration file, for commands behind buttons."""
 
     def __init__(self, desktop: Desktop, file: Path) -> None:
-        self._desktop = desktop
+        self.desktop = desktop
         self._file = file
         self._troubles = Troubles(desktop, file, lambda name: f"{name} is watched again")
         self._held: dict[Path, dict[bytes, Held]] = {}
@@ -45,7 +45,7 @@ class Notices:
         if reason is None:
             if path in self._braked:
                 self._braked.discard(path)
-                self._desktop.withdraw(key)
+                self.desktop.withdraw(key)
             return
         if path in self._braked:
             return
@@ -53,12 +53,12 @@ class Notices:
         text = "Nothing of it is committed until you say that it was meant. Is a disk not mounted?"
         offered = (
             Button("Confirm deletions", _told(confirm)),
-            buttons.open_folder(self._desktop, path),
+            buttons.open_folder(self.desktop, path),
             buttons.pause(self._file, path),
         )
         # a click beside the buttons must not confirm anything
         notice = Notice(f"{path.name}: {reason}", text, "critical", offered, click=offered[1])
-        self._desktop.show(key, notice)
+        self.desktop.show(key, notice)
 
     def held(self, path: Path, held: Mapping[bytes, Held]) -> None:
         """The files that are held back now."""
@@ -69,9 +69,9 @@ class Notices:
         self._held[path] = waiting
         key = f"held {path}"
         if not waiting:
-            self._desktop.withdraw(key)
+            self.desktop.withdraw(key)
         elif waiting.keys() - known.keys():
-            self._desktop.show(key, self._held_notice(path, waiting))
+            self.desktop.show(key, self._held_notice(path, waiting))
 
     def gone(self, path: Path) -> None:
         """The repository is not watched any more."""
@@ -81,7 +81,7 @@ class Notices:
 
     def _held_notice(self, path: Path, waiting: Mapping[bytes, Held]) -> Notice:
         names = sorted(waiting)
-        show = buttons.show_files(self._desktop, [path / os.fsdecode(name) for name in names[:_MOST]])
+        show = buttons.show_files(self.desktop, [path / os.fsdecode(name) for name in names[:_MOST]])
         if len(names) == 1:
             text = f"{message.escaped(names[0])}: {waiting[names[0]].reason}. Everything else goes on."
             let_pass = Button("Let this file pass", partial(_let_pass, path, names[0]))

@@ -22,6 +22,7 @@ from autosync.common.reader import Reader, Unreadable
 from autosync.common.repository import Repository
 
 from . import courtesy, limits, message, scan
+from .asking import Asking
 from .attempts import Attempts, Pause
 from .commit import Committer, Outcome
 from .condition import Condition
@@ -84,7 +85,8 @@ class Worker:
         self._service = service
         self._condition = Condition(os.fspath(repo.path), self._tell)
         self._settling = Settling(repo.settings.settle, repo.settings.max_wait)
-        self._attempts = Attempts(repo.path, self._settling, service.operations)
+        self._asking = Asking(repo.path, service.notices.desktop, self.look)
+        self._attempts = Attempts(repo.path, self._settling, service.operations, self._asking)
         self._meter = Meter()
         self._wake = asyncio.Event()
         self._open: _Open | None = None
@@ -160,11 +162,11 @@ class Worker:
     @property
     def progress(self) -> str | None:
         """What is being done and how far it is, once it takes longer than a moment."""
-        return self._meter.text
+        return self._meter.text or self._asking.progress
 
     def describe(self, message: str) -> bool:
         """A message for the commit that waits for one; whether there is such a commit."""
-        return False
+        return self._asking.describe(message)
 
     def status(self) -> dict[str, Any]:
         """How it is, for the control socket."""
@@ -218,7 +220,7 @@ class Worker:
         """Take the settings in force: ours, and those in the repository."""
         settings = effective(self.repo, load_shared(self.repo.path))
         self._settling.settle, self._settling.max_wait = settings.settle, settings.max_wait
-        committer = Committer(repository, settings, self._service.identity)
+        committer = Committer(repository, settings, self._service.identity, self._asking)
         if self._open is not None:
             committer.confirmed = self._open.committer.confirmed
         self._open = _Open(repository, committer)
@@ -239,6 +241,7 @@ class Worker:
                 await self._loop(watch)
             finally:
                 self._watch = None
+                self._asking.done()
                 self._service.missing.pop(self.repo.path, None)
                 self._service.blind.discard(self.repo.path)
 

@@ -129,6 +129,8 @@ class Settings(Shared):
         description="names held back as secrets, patterns as in .gitignore; default: see docs/watcher.md",
         examples=[[".env", "*.kdbx"]],
     )
+    ask_message: bool = Field(default=False, description="ask for commit messages on the desktop")
+    ask_timeout: Seconds = Field(default=60.0, description="seconds to wait for one before the default message is used")
     staged_hold: Seconds = Field(default=600.0, description="seconds to wait while changes are staged by hand")
     brake_share: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="a larger share of deleted files has to be confirmed"

@@ -124,7 +124,7 @@ def test_what_a_person_does_with_a_notice_is_told(bus):
         replies: list[str] = []
         closed: list[bool] = []
         notice = Notice("t", reply=replies.append, closed=lambda: closed.append(True))
-        assert await desktop.can_reply()
+        assert "inline-reply" in await desktop.capabilities()
         desktop.show("k", notice)
         await eventually(lambda: fake.server.shown, "the notice")
         fake.server.reply(1, "a message")
@@ -187,7 +187,7 @@ def test_without_a_server_or_a_bus_nothing_happens(bus, monkeypatch, caplog):
         await asyncio.sleep(0)
         if desktop._work is not None:
             await desktop._work
-        assert not await desktop.can_reply()
+        assert await desktop.capabilities() is None
         await desktop.close()
 
     asyncio.run(unanswered())
