@@ -36,6 +36,8 @@ class Identity:
         before = (self.id, self._all)
         everywhere = self._roots(repository, "--branches" if repository.bare else "--remotes") if start else []
         here = (self._roots(repository, "HEAD") if start else []) or everywhere
+        if start and not here:  # no branch is left
+            here = self._roots(repository, start)
         self.root = here[0] if here else None
         self.id = configured or self.root
         self._all = frozenset([*here, *everywhere, *([configured] if configured else [])])

@@ -316,7 +316,9 @@ class Worker:
         self._settings = self._effective(self.repository)
         self._see_whether_mended(self.repository.reader())
         seen = look(self.repository, self._memory, self._memory.pushing | self._expected, self._offered)
-        known_anew = self.identity.update(self.repository, self._settings.id, seen.head, seen.refs, seen.related)
+        # the deletion of the last branch of a central repository is announced as of the repository that it was
+        refs = seen.refs or (self._memory.seen if seen.bare else None) or {}
+        known_anew = self.identity.update(self.repository, self._settings.id, seen.head, refs, seen.related)
         if known_anew and not seen.bare:
             seen = self._see_whether_replaced(seen)
         return seen, self.remote.update(self.repository, seen) or known_anew

@@ -235,9 +235,14 @@ def test_a_template_carries_the_hook_into_repositories_to_come(pair, any_git, re
     assert not install(template, standalone=True, config=tmp_path / "autosync.toml").problems
     git(tmp_path, "init", "--quiet", "--bare", f"--template={template.path}", "new.git")
     assert all(status.in_order for status in inspect(Repository.open(tmp_path / "new.git")))
-    git(pair.clone, "push", "--quiet", os.fspath(tmp_path / "new.git"), "main")
+    git(pair.clone, "push", "--quiet", os.fspath(tmp_path / "new.git"), "main:side")
     until(lambda: reflector.moves, "the announcement")
-    assert reflector.moves == [("refs/heads/main", git(pair.clone, "rev-parse", "main"))]
+    # and as the same repository when no branch is left
+    git(pair.clone, "push", "--quiet", os.fspath(tmp_path / "new.git"), ":side")
+    until(lambda: len(reflector.moves) > 1, "the announcement of the deletion")
+    commit = git(pair.clone, "rev-parse", "main")
+    assert reflector.moves == [("refs/heads/side", commit), ("refs/heads/side", "0" * 40)]
+    assert len({each.repository for each in reflector.heard}) == 1
     until(lambda: (tmp_path / "new.git/autosync/once.lock").read_text() == "", "the relay to end")
 
 
