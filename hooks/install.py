@@ -33,7 +33,7 @@ _CONFIG_KEY = "autosync.config"
 _HOOKS_PATH = "core.hooksPath"
 _RELAY = "autosync-relay"
 #: What hooks, and runs of the relay that they start, leave in autosync's folder.
-_OF_RUNS = frozenset({"notes", "lock", "once.lock", "once-again", "announced.json"})
+_OF_RUNS = frozenset({"notes", "lock", "push-lock", "once.lock", "once-again", "announced.json"})
 
 
 def install(repository: Repository, *, standalone: bool, config: Path | None, dry_run: bool = False) -> Report:

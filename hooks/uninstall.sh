@@ -54,7 +54,7 @@ rmdir autosync/hooks 2>/dev/null
 rm -rf autosync/notes autosync/hooks.json autosync/uninstall-hooks
 for folder in autosync worktrees/*/autosync; do
 	[ -d "$folder" ] || continue
-	rm -rf "$folder/once.lock" "$folder/once-again" "$folder/announced.json" "$folder"/state-*
+	rm -rf "$folder/push-lock" "$folder/once.lock" "$folder/once-again" "$folder/announced.json" "$folder"/state-*
 	# a service keeps more there
 	[ "$(ls -A "$folder")" != lock ] || flock -n "$folder/lock" rm -f "$folder/lock"
 	rmdir "$folder" 2>/dev/null
