@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from autosync.common import buttons
+from autosync.common import buttons, session
 from autosync.common.desktop import Button, Desktop, Notice
 from tests.support.desktop import fake_desktop, session_bus
 from tests.support.wait import eventually
@@ -135,6 +136,29 @@ def test_what_a_person_does_with_a_notice_is_told(bus):
         assert replies == ["a message"]
 
     with_server(bus, body, "actions", "body", "inline-reply")
+
+
+def test_a_notice_that_is_closed_at_once_is_noticed(bus):
+    async def body(fake, desktop):
+        closed: list[bool] = []
+        fake.server.silent = True
+        desktop.show("k", Notice("t", closed=lambda: closed.append(True)))
+        await eventually(lambda: closed, "the end of the notice")
+        await fake.alone()
+
+    with_server(bus, body)
+
+
+def test_only_a_bus_on_a_unix_socket_is_one(monkeypatch, home):
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "tcp:host=127.0.0.1,port=1;unix:path=/run/bus,guid=1")
+    assert session.session_bus() == "unix:path=/run/bus,guid=1"
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "tcp:host=127.0.0.1,port=1")
+    assert session.session_bus() is None
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS")
+    assert session.session_bus() is None
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(home / "run" / "bus"))
+        assert session.session_bus() == f"unix:path={home}/run/bus"
 
 
 def test_many_notices_are_not_all_shown_but_the_newest_of_each_comes_later(bus):

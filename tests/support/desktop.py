@@ -56,6 +56,8 @@ class FakeServer(ServiceInterface):
     def __init__(self, capabilities: tuple[str, ...]) -> None:
         super().__init__("org.freedesktop.Notifications")
         self.product = "fake"
+        #: Close each notification even before telling its number, as a server that is not to disturb may.
+        self.silent = False
         self.capabilities = capabilities
         self.shown: dict[int, Seen] = {}
         self.calls = 0
@@ -91,6 +93,8 @@ class FakeServer(ServiceInterface):
         number = replaces or self._last
         pairs = dict(zip(actions[::2], actions[1::2], strict=True))
         self.shown[number] = Seen(title, body, hints["urgency"].value, icon, pairs)
+        if self.silent:
+            self.dismiss(number)
         return number
 
     @method()
