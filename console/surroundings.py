@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from autosync.common.config import Config, Repo
+from autosync.common.config import Config, Reflector, Repo
 from autosync.common.errors import Problem
 from autosync.common.git import split
 from autosync.common.repository import Repository
@@ -124,7 +124,7 @@ def _program(command: str) -> str:
 
 def sparkleshare_channels(settings: Config, repos: Sequence[Repo]) -> Iterator[Check]:
     """Whether SparkleShare's clients can hear of anything, where they are meant to."""
-    if settings.reflector is None or not settings.reflector.sparkleshare:
+    if not any(isinstance(section, Reflector) and section.sparkleshare for section in settings.transports.values()):
         return
     if not any((repo.path / ".sparkleshare").is_file() for repo in repos):
         yield Check(

@@ -25,8 +25,8 @@ auth_method: internal
 auth_password_format: scram
 disable_sasl_mechanisms: ["digest-md5", "x-oauth2"]
 listen:
-  - {{ port: {port}, ip: "127.0.0.1", module: ejabberd_c2s, max_stanza_size: 262144, starttls_required: true }}
-  - {{ port: {tls_port}, ip: "127.0.0.1", module: ejabberd_c2s, max_stanza_size: 262144, tls: true }}
+  - {{ port: {port}, ip: "{address}", module: ejabberd_c2s, max_stanza_size: 262144, starttls_required: true }}
+  - {{ port: {tls_port}, ip: "{address}", module: ejabberd_c2s, max_stanza_size: 262144, tls: true }}
   - port: {http_port}
     ip: "127.0.0.1"
     module: ejabberd_http
@@ -54,12 +54,12 @@ modules:
 
 
 class Ejabberd:
-    """``port`` speaks STARTTLS, ``tls_port`` TLS from the first byte; both on 127.0.0.1, for the domain `localhost`.
+    """``port`` speaks STARTTLS, ``tls_port`` TLS from the first byte; both on ``address``, for the domain `localhost`.
 
     A test that uses it is skipped where ejabberd is not installed, and fails there when CI is set.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
         erlang = shutil.which("erl")
         programs = sorted(Path("/usr/lib").glob("*/ejabberd-*/ebin"))
         if erlang is None or not programs:
@@ -76,6 +76,7 @@ class Ejabberd:
         config.write_text(
             _CONFIG.format(
                 folder=self.folder,
+                address=address,
                 port=self.port,
                 tls_port=self.tls_port,
                 http_port=self._http_port,
@@ -85,7 +86,7 @@ class Ejabberd:
         self._new: set[str] = set()
         self._process = ServerProcess(
             [erlang, "-noinput", "-mnesia", "dir", f'"{self.folder}/database"', "-s", "ejabberd"],
-            lambda: all(answers(port) for port in (self.port, self.tls_port, self._http_port)),
+            lambda: all(answers(port, address) for port in (self.port, self.tls_port)) and answers(self._http_port),
             self.folder / "output.log",
             {
                 "ERL_LIBS": str(programs[-1].parent.parent),

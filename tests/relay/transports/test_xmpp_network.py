@@ -12,6 +12,7 @@ import pytest
 from autosync.common.config import Xmpp
 from autosync.relay.transports.xmpp import Limits
 from tests.support import network
+from tests.support.ejabberd import Ejabberd
 from tests.support.network import Network
 from tests.support.prosody import Prosody
 from tests.support.proxy import Proxy
@@ -21,8 +22,12 @@ from tests.support.xmpp import Machine, announcement, machines, settings
 QUICK = Limits(idle=0.5, patience=0.5, connect=1.0, login=2.0)
 
 
-def test_a_line_that_drops_packets_is_noticed_and_used_again(tmp_path):
-    with Network() as net, net.at_server(), Prosody(tmp_path, address=network.SERVER) as server:
+both_servers = pytest.mark.parametrize("make", [Prosody, Ejabberd], ids=["prosody", "ejabberd"])
+
+
+@both_servers
+def test_a_line_that_drops_packets_is_noticed_and_used_again(tmp_path, make):
+    with Network() as net, net.at_server(), make(tmp_path, address=network.SERVER) as server:
         server.add_account("rene", "secret")
         config = settings(server, "rene", "secret", tmp_path, host=network.SERVER)
 
@@ -41,14 +46,15 @@ def test_a_line_that_drops_packets_is_noticed_and_used_again(tmp_path):
             asyncio.run(scenario())
 
 
-def test_a_slow_and_lossy_line_carries(tmp_path):
+@both_servers
+def test_a_slow_and_lossy_line_carries(tmp_path, make):
     """100 ms each way; one piece of data in a hundred waits for a retransmission."""
     dice = random.Random(1)
 
     def delay() -> float:
         return 0.1 if dice.random() > 0.01 else 0.5
 
-    with Prosody(tmp_path) as server:
+    with make(tmp_path) as server:
         server.add_account("rene", "secret")
         config = settings(server, "rene", "secret", tmp_path)
 
