@@ -248,20 +248,24 @@ class Desktop:
             if self._early is not None:
                 self._early.append(shown)
             return
-        # what is acted upon is dealt with: servers take it away then
+        # what is acted upon is dealt with
         _, notice = self._open.pop(key)
         if shown.reply is not None and notice.reply is not None:
             notice.reply(shown.reply)
         button = _button(notice, shown.action)
         if button is not None:
-            self._pressed.add(asyncio.get_running_loop().create_task(self._press(button)))
+            self._pressed.add(asyncio.get_running_loop().create_task(self._press(button, shown.number)))
         if notice.closed is not None:
             notice.closed()
         self._begin()
 
-    async def _press(self, button: Button) -> None:
+    async def _press(self, button: Button, number: int) -> None:
         try:
             await button.press()
+            # most servers have taken it away themselves, not all
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_LIMIT):
+                    await (await self._connected()).close_notification(number)
         except Exception as error:  # noqa: BLE001 - a button that fails must not end the service
             _log.warning("%s: %s", button.label, error)
         finally:

@@ -32,6 +32,7 @@ def test_notices_are_shown_replaced_clicked_and_let_go(tmp_path, monkeypatch):
         await shows(1, "the first to be left")
         dunst.click()
         await eventually(lambda: done == ["pressed"] and desktop._server is None, "the click, and the end of it")
+        await eventually(lambda: dunst.count() == 0, "the clicked one to go")
         desktop.show("files", Notice("6 files from laptop", closed=lambda: done.append("closed")))
         await shows(1, "one more")
         dunst.dismiss()
