@@ -66,7 +66,7 @@ def test_what_the_service_starts_is_not_the_service(notified):
 @pytest.mark.parametrize(("pid", "usec", "interval"), [
     (None, "2000000", 1.0), (os.getpid(), "2000000", 1.0), (os.getpid() + 1, "2000000", None), (None, "0", None),
     (None, "soon", None),
-])  # fmt: skip
+], ids=["anybody", "this process", "another process", "off", "nonsense"])  # fmt: skip
 def test_who_is_to_give_signs_of_life(notified, pid, usec, interval):
     given = notified.watching(2, pid) | {"WATCHDOG_USEC": usec}
     assert ServiceManager(given).interval == interval
