@@ -36,9 +36,9 @@ class Show:
     def beginning(self, stage: Stage) -> None:
         self._line(("Two machines, ", ""), ("laptop", "bold"), (" and ", ""), ("desk", "bold"), (", live in", ""))
         self._line((f"  {stage.folder}", ""))
-        self._line(("Each is a clone of central.git with a watcher and a relay of its own; a reflector,", "dim"))
-        self._line(("which cannot read what it passes on, tells the others. A file counts as saved", "dim"))
-        self._line((f"when it has been quiet for {SETTLE:g} s here; that is part of the times below.", "dim"))
+        self._line(("Each is a clone of central.git with a watcher and a relay of its own;", "dim"))
+        self._line(("a reflector, which cannot read what it passes on, tells the others. A file is", "dim"))
+        self._line((f"saved when it has been quiet for {SETTLE:g} s; that is part of the times below.", "dim"))
 
     def step(self, number: int, step: Step) -> None:
         self._line()
