@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 #: So many paths are listed in the body.
 LISTED = 50
@@ -18,8 +18,7 @@ _NAME_LIMIT = 60
 _ACTIONS = {"A": "added", "M": "edited", "D": "deleted", "T": "retyped", "R": "moved"}
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One changed path: ``status`` is git's letter (A, M, D, T, R), ``old`` where a moved one was."""
 
     status: str
