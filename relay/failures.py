@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ PAUSES = {
     Kind.UNSAFE: (5.0, 300.0),
     Kind.BUG: (5.0, 300.0),
 }
+#: The remedy where a file with changes that are not committed is in the way.
+ONCE_COMMITTED = "goes on by itself once they are committed"
 #: The remote was reached, and does not take the commits as they are.
 REFUSED = (Kind.REJECTED, Kind.PROTECTED, Kind.TOO_LARGE)
 
@@ -132,6 +135,12 @@ def classify(error: GitError, remote: str, folder: str) -> Failure:
         return Failure(Kind.OFFLINE, f"{remote} did not answer in {error.limit:g} seconds", "tried again by itself")
     if "remote rejected" in text or "declined" in text:
         return _rejected(error, remote, folder)
+    if error.args_run[:1] == ("push",) and _hook_said_no(text) and not any_of(_OFFLINE + _AUTH + _MISSING):
+        told = os.fsdecode(error.stdout) + "\n" + error.message
+        lines = [line.strip() for line in told.splitlines() if line.strip() and not line.startswith("error: failed")]
+        words = " / ".join(lines[-3:])[:300] or "without a word"
+        what = f"the hook pre-push here does not let the push through ({words})"
+        return Failure(Kind.REJECTED, what, f"see what it wants with: git -C {folder} push {remote}")
     if any_of(_TOO_LARGE[:2]):
         return Failure(Kind.TOO_LARGE, f"{remote} does not take so much at once ({said})", _SMALLER)
     if any_of(_CERTIFICATE):
@@ -171,6 +180,12 @@ def classify(error: GitError, remote: str, folder: str) -> Failure:
     )
 
 
+def _hook_said_no(text: str) -> bool:
+    """Whether git says no more than that a push failed: then it was the person's `pre-push` that said no."""
+    other_words = text.count("error:") > 1 or "fatal:" in text or "rejected]" in text
+    return "error: failed to push some refs" in text and not other_words
+
+
 def in_the_way(error: GitError) -> Failure:
     """What stands in the way of moving the work tree."""
     paths = [line.strip() for line in error.message.splitlines() if line.startswith("\t")]
@@ -185,7 +200,7 @@ def in_the_way(error: GitError) -> Failure:
     return Failure(
         Kind.IN_THE_WAY,
         f"uncommitted changes are in the way of what came in: {shown}",
-        "goes on by itself once they are committed",
+        ONCE_COMMITTED,
     )
 
 

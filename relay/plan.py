@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from autosync.common.repository import FINISH
 
-from .failures import Failure, Kind
+from .failures import ONCE_COMMITTED, Failure, Kind
 from .state import (
     Action,
     Announce,
@@ -179,7 +179,11 @@ def _trouble(state: State) -> Status:
     failure = state.failure
     if failure is None:
         return Status("waiting", "the remote has not been asked yet")
-    return Status(_NAMES.get(failure.kind, "error"), failure.what, failure.remedy)
+    remedy = failure.remedy
+    if remedy == ONCE_COMMITTED and not state.settings.watch:
+        # nobody else commits here
+        remedy = f"commit them: git -C {state.path} commit -a; the rest goes on by itself"
+    return Status(_NAMES.get(failure.kind, "error"), failure.what, remedy)
 
 
 _NAMES: dict[Kind, Name] = {

@@ -119,6 +119,10 @@ REFUSALS = {
         "fatal: unable to access 'https://h/': The requested URL returned error: 502\n",
     ),
     "gone": (Kind.MISSING, "ERROR: Repository not found.\nfatal: Could not read from remote repository.\n"),
+    "the person's own hook": (
+        Kind.REJECTED,
+        "the tests fail\nerror: failed to push some refs to 'h:notes'\n",
+    ),
     "a race": (Kind.RACE, "! [rejected] main -> main (fetch first)\n"),
     "a race at the end": (Kind.RACE, "! [remote rejected] main -> main (failed to update ref)\n"),
 }

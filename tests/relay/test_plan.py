@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autosync.common.config import Settings
 from autosync.common.reader import Upstream
-from autosync.relay.failures import Failure, Kind
+from autosync.relay.failures import ONCE_COMMITTED, Failure, Kind
 from autosync.relay.plan import plan
 from autosync.relay.state import (
     Announce,
@@ -151,6 +151,14 @@ def test_the_table(name):
     given_state, status, actions = TABLE[name]
     found = plan(given_state)
     assert (found.status.name, found.actions) == (status, actions)
+
+
+@pytest.mark.parametrize(("watch", "says"), [(True, "goes on by itself once"), (False, "git -C /r commit -a")])
+def test_who_has_to_commit_what_is_in_the_way_is_said(watch, says):
+    failure = Failure(Kind.IN_THE_WAY, "x", ONCE_COMMITTED)
+    found = plan(state(BEHIND, move_from=101.0, failure=failure, settings=settings(watch=watch)))
+    assert found.status.name == "waiting"
+    assert says in (found.status.remedy or "")
 
 
 def test_the_table_is_in_the_documentation():

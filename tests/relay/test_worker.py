@@ -415,6 +415,56 @@ def test_a_hook_that_rejects_is_shown_with_its_words(two, central):
     assert a.turn() == "in sync"
 
 
+def test_the_persons_own_hook_before_a_push_runs_and_may_say_no(two, central):
+    a, _ = two
+    hook = a.path / ".git/hooks/pre-push"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\ncat >pushed-refs\n[ ! -e no ] || { echo 'the tests fail'; exit 1; }\n")
+    hook.chmod(0o755)
+    (a.path / ".git/info").mkdir(exist_ok=True)
+    (a.path / ".git/info/exclude").write_text("no\npushed-refs\n")
+    (a.path / "no").touch()
+    before = git(central, "rev-parse", BRANCH)
+    head = a.commit("f", "1\n")
+    assert a.turn() == "error"
+    assert "pre-push" in a.reason
+    assert git(central, "rev-parse", BRANCH) == before
+    (a.path / "no").unlink()
+    assert a.turn() == "in sync"
+    assert git(central, "rev-parse", BRANCH) == head
+    assert f"{BRANCH} {head} {BRANCH} {before}" in (a.path / "pushed-refs").read_text()
+
+
+def test_an_announcement_makes_no_work_or_a_fetch_that_is_spread(two):
+    a, b = two
+    b.settings = b.settings.model_copy(update={"fetch_jitter": 1000.0})
+    b.worker = None
+    b.turn()
+    waits = set()
+    head = a.commit("f", "1\n")
+    a.turn()
+
+    def hear(commit: str) -> None:
+        async def run() -> None:
+            b.worker._wake.clear()
+            b.worker.heard(Announcement("pushed", "1" * 40, BRANCH, commit, "a-machine"))
+
+        asyncio.run(run())
+
+    hear(b.head)
+    assert not b.worker._wake.is_set()
+    for _ in range(20):
+        hear(head)
+        assert b.worker._wake.is_set()
+        waits.add(b.worker._schedule.fetch_from - b.worker._clock())
+        asyncio.run(b.worker._turn())
+        assert b.head != head
+    assert all(0 < wait <= 1000 for wait in waits)
+    assert len(waits) == 20
+    assert b.turn() == "in sync"
+    assert b.head == head
+
+
 def test_a_push_that_was_too_large_goes_on_when_the_file_is_taken_out(two, central):
     a, _ = two
     git(central, "config", "receive.maxInputSize", "20000")
