@@ -99,16 +99,19 @@ def test_cancelling_ends_the_child_first(repo, tmp_path):
 def test_progress_of_a_slow_command_is_passed_on_and_kept(repo, tmp_path, monkeypatch):
     monkeypatch.setattr("autosync.common.git.PROGRESS_AFTER", 0.0)
     monkeypatch.setattr("autosync.common.git.PROGRESS_EVERY", 0.01)
-    gate, lines = tmp_path / "gate", []
-    os.mkfifo(gate)
+    # one each: a second reader of the same one may meet the first writer before that has closed it
+    gates, lines = [tmp_path / "first", tmp_path / "second"], []
+    for gate in gates:
+        os.mkfifo(gate)
+    first, second = gates
     script = shell(
-        f"printf 'one: 1%%\\rone: 2%%\\r' >&2; read x <'{gate}'; printf 'two\\n' >&2; read x <'{gate}'; exit 1"
+        f"printf 'one: 1%%\\rone: 2%%\\r' >&2; read x <'{first}'; printf 'two\\n' >&2; read x <'{second}'; exit 1"
     )
 
     def see(line: str) -> None:
         if line not in lines:
             lines.append(line)
-            gate.write_text("go on\n")
+            gates.pop(0).write_text("go on\n")
 
     with pytest.raises(GitError) as caught:
         asyncio.run(_call(repo, *script, progress=see))

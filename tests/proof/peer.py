@@ -17,6 +17,7 @@ from typing import Any
 
 from autosync.common import checkout, locks
 from autosync.common.config import Repo, Settings
+from autosync.common.desktop import Desktop
 from autosync.common.git import Git
 from autosync.common.instance import Instance
 from autosync.common.repository import Repository
@@ -24,6 +25,7 @@ from autosync.relay.announcement import Announcement
 from autosync.relay.state import Move
 from autosync.relay.worker import Worker
 from autosync.watcher import scan
+from autosync.watcher.asking import Asking
 from autosync.watcher.commit import Committer, Outcome
 from autosync.watcher.publish import Identity
 from tests.proof.edits import Person
@@ -129,13 +131,23 @@ class Peer:
         self._settings = Settings.model_construct(**(dict(Settings()) | defaults | settings))
         self.restart()
 
+    @property
+    def state(self) -> Path:
+        """What the relay remembers over restarts."""
+        return self._instance.state
+
     def restart(self) -> None:
         """Both services anew: whatever they remembered in memory is gone."""
         self._repo = Repo(self.path, self._settings, frozenset(Settings.model_fields))
         self.worker = Worker(self._repo, self._instance, Herald(self, self._network), clock=lambda: self.now)
         self.repository = Repository.open(self.path)
         self.repository.make_own_folders()
-        self.committer = Committer(self.repository, self._settings, Identity(self.name, "person"))
+        self.committer = Committer(
+            self.repository,
+            self._settings,
+            Identity(self.name, "person"),
+            Asking(self.path, Desktop(), lambda: None),
+        )
 
     # the services ------------------------------------------------------------------------------------
 
@@ -168,7 +180,7 @@ class Peer:
                 self.committer.recover(self.repository.reader())
                 if checkout.journal(self.repository) is not None:
                     await asyncio.to_thread(checkout.recover, self.repository, lock)
-                return await self.committer.commit(await scan.changed(self.repository.git), (), lock)
+                return await self.committer.commit(await scan.changed(self.repository.git), (), lock, ask=False)
             finally:
                 locks.release(lock)
 

@@ -46,6 +46,9 @@ def test_a_kill_at_any_boundary_loses_nothing_and_leaves_nothing(tmp_path):
         while ended != "whole":
             shutil.rmtree(folder)
             shutil.copytree(saved, folder, symlinks=True)
+            for peer in (a, b):
+                # what it remembers is of the round before, which never was
+                shutil.rmtree(peer.state, ignore_errors=True)
             process.stdin.write(f"{boundary}\n")
             process.stdin.flush()
             ended = process.stdout.readline().strip()

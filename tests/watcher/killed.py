@@ -15,7 +15,9 @@ from typing import Any
 
 from autosync.common import git, locks
 from autosync.common.config import Settings
+from autosync.common.desktop import Desktop
 from autosync.common.repository import Repository
+from autosync.watcher.asking import Asking
 from autosync.watcher.commit import Committer
 from autosync.watcher.publish import Identity
 
@@ -53,7 +55,7 @@ def acquired(repository: Repository) -> int:
 async def commit(root: Path, paths: list[str]) -> None:
     repository = Repository.open(root)
     repository.make_own_folders()
-    committer = Committer(repository, Settings(), Identity("laptop", "person"))
+    committer = Committer(repository, Settings(), Identity("laptop", "person"), Asking(root, Desktop(), lambda: None))
     around(git._Child, "__init__")  # before a command, and while it runs
     around(git._Child, "result")  # after it
     for name in ("link", "unlink"):
@@ -62,7 +64,7 @@ async def commit(root: Path, paths: list[str]) -> None:
         around(Path, name)
     lock = acquired(repository)
     committer.recover(repository.reader())
-    outcome = await committer.commit([os.fsencode(path) for path in paths], (), lock)
+    outcome = await committer.commit([os.fsencode(path) for path in paths], (), lock, ask=False)
     assert outcome.hold is None, outcome.hold
     await committer.post_commit()
 

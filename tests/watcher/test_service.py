@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -197,10 +198,16 @@ def test_it_opens_no_network_socket(watched):
     w = watched()
     w.write("f", "1")
     w.until_clean()
-    kinds = set()
-    for descriptor in os.listdir(f"/proc/{w.process.pid}/fd"):
-        target = os.readlink(f"/proc/{w.process.pid}/fd/{descriptor}")
-        if target.startswith("socket:"):
-            kinds.add(target[8:-1])
-    unix = {line.split()[6] for line in Path(f"/proc/{w.process.pid}/net/unix").read_text().splitlines()[1:]}
-    assert kinds <= unix
+
+    def others() -> set[str]:
+        kinds = set()
+        for descriptor in os.listdir(f"/proc/{w.process.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                target = os.readlink(f"/proc/{w.process.pid}/fd/{descriptor}")
+                if target.startswith("socket:"):
+                    kinds.add(target[8:-1])
+        table = Path(f"/proc/{w.process.pid}/net/unix").read_text().splitlines()[1:]
+        return kinds - {line.split()[6] for line in table}
+
+    # one that answered a question may just be going
+    until(lambda: not others(), "no socket but unix sockets")
