@@ -16,6 +16,7 @@ from autosync.console.reach import environment_of, reach
 from autosync.hooks.install import install
 from tests.console.fake import relay_entry, relay_status, running, watcher_entry, watcher_status
 from tests.support.git import git
+from tests.support.wait import until
 
 
 @pytest.fixture
@@ -207,6 +208,8 @@ def test_a_login_that_only_the_shell_has(healthy, home, monkeypatch):
 
 def test_the_environment_of_a_process(monkeypatch):
     with subprocess.Popen(["sleep", "60"], env={"PATH": os.environ["PATH"], "SECRET": "x"}) as process:
+        # a moment before it is sleep, the child has our environment, or none
+        until(lambda: "PATH" in environment_of(process.pid), "the child's environment")
         told = environment_of(process.pid)
         process.kill()
     assert told["PATH"] == os.environ["PATH"]
