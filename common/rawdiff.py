@@ -38,20 +38,29 @@ def parse(data: bytes) -> list[Row]:
 
 
 def compare(read: _Read, before: str, after: str) -> list[Row]:
-    """The rows between two trees, in git's order. ``read`` gives the content of a tree object by its name.
+    """The rows between two trees, in git's order. ``read`` gives the content of a tree object by its name, and its
+    exceptions are passed on.
 
     Only folders that differ are read: the cost is that of the changed folders' entries, whatever the size of the whole.
     """
     rows: list[Row] = []
-    _compare(read, before, after, b"", rows)
+    # not by recursion: folders may be nested deeper than Python's stack is
+    waiting: list[Row | tuple[bytes, str | None, str | None]] = [(b"", before, after)]
+    while waiting:
+        next_one = waiting.pop()
+        if isinstance(next_one, Row):
+            rows.append(next_one)
+        else:
+            waiting += reversed(_level(read, *next_one))
     return rows
 
 
-def _compare(
-    read: Callable[[str], bytes], before: str | None, after: str | None, below: bytes, rows: list[Row]
-) -> None:
+def _level(
+    read: _Read, below: bytes, before: str | None, after: str | None
+) -> list[Row | tuple[bytes, str | None, str | None]]:
+    """What differs in one folder: rows, and folders below it with the tree on each side."""
     if before == after:
-        return
+        return []
     old = set(_ENTRY.findall(read(before))) if before else set()
     new = set(_ENTRY.findall(read(after))) if after else set()
     # a name can be a file on one side and a folder on the other: these are two entries
@@ -60,11 +69,13 @@ def _compare(
         for mode, name, oid in entries:
             folder = mode == _FOLDER
             sides.setdefault((name + b"/" if folder else name, folder), [None, None])[side] = mode, oid.hex()
+    found: list[Row | tuple[bytes, str | None, str | None]] = []
     for (name, folder), (one, other) in sorted(sides.items()):
         if folder:
-            _compare(read, one[1] if one else None, other[1] if other else None, below + name, rows)
+            found.append((below + name, one[1] if one else None, other[1] if other else None))
         elif (row := _row(below + name, one, other)) is not None:
-            rows.append(row)
+            found.append(row)
+    return found
 
 
 def _row(path: bytes, one: tuple[bytes, str] | None, other: tuple[bytes, str] | None) -> Row | None:

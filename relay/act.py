@@ -108,13 +108,20 @@ class Actor:
         tracking = f"refs/remotes/{invitation.machine}/{invitation.ref.removeprefix('refs/heads/')}"
         reader = self.repository.reader()
         git = self._network(reader, invitation.machine, _SSH_NEARBY)
-        args = ("fetch", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--no-tags")
+        options = (
+            "--no-write-fetch-head",
+            "--no-recurse-submodules",
+            "--no-auto-maintenance",
+            "--no-tags",
+            "--progress",
+        )
         wanted = f"+{invitation.ref}:{tracking}"
         before = reader.resolve(tracking)
         started = time.monotonic()
         try:
-            arguments = (*args, "--progress", "--", invitation.machine, wanted)
-            await git.call(*arguments, limit=NETWORK_LIMIT, progress=self.progress)
+            await git.call(
+                "fetch", *options, "--", invitation.machine, wanted, limit=NETWORK_LIMIT, progress=self.progress
+            )
         except GitError as error:
             raise Failed(classify(error, invitation.machine, str(self.repository.path))) from error
         if not self.repository.reader().has_commit(invitation.commit):

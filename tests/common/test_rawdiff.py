@@ -68,6 +68,14 @@ def test_commits_and_the_empty_tree(tmp_path, by):
         reader.compare(head, "f" * 40)
 
 
+def test_folders_may_be_nested_deeper_than_the_stack_is(repository):
+    deep = b"d/" * 1500 + b"f"
+    one, other = (tree(repository, {deep: ("100644", content)}) for content in (0, 1))
+    by_git = GitReader(repository.git).compare(one, other)
+    assert LibgitReader(repository.git_dir, repository.git).compare(one, other) == by_git
+    assert [row.path for row in by_git] == [deep]
+
+
 def test_old_modes_are_no_difference(tmp_path):
     git(tmp_path, "init", "-q")
     blob = bytes.fromhex(BLOBS[1])
