@@ -23,7 +23,11 @@ _WATCH_LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
 #: Others of the user's programs watch, too: this share of the limit is left to them.
 _WATCH_SHARE = 0.8
 #: What to say of several hooks in the same state.
-_OF_SEVERAL = {"missing": "not installed", "outdated": "from another version"}
+_OF_SEVERAL = {
+    "missing": "not installed",
+    "outdated": "from another version",
+    "shadowed": "where git does not look for hooks",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,14 @@ def test_a_mistake_in_the_configuration(healthy):
     assert "did you mean 'name'" in found(healthy)["configuration"][0]
 
 
+def test_hooks_where_git_does_not_look_are_one_finding(healthy):
+    git(healthy.notes, "config", "core.hooksPath", "elsewhere")
+    what, remedy = found(healthy)["hooks"]
+    assert what.startswith("post-commit, ")
+    assert what.endswith("pre-push are where git does not look for hooks")
+    assert remedy == f"autosync-install-hooks {healthy.notes}"
+
+
 def test_hooks_that_are_not_there(machine):
     what, remedy = found(machine)["hooks"]
     assert "post-commit" in what
