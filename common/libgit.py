@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pygit2
@@ -24,12 +25,17 @@ def cannot_open() -> tuple[type[Exception], ...]:
     return (pygit2.GitError, ValueError, KeyError, Unreadable)
 
 
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (pygit2.GitError, OSError) as error:
-        raise Unreadable(str(error)) from error
+class _Translated(contextlib.AbstractContextManager[None]):
+    """A class and not a generator: it is entered for every question, and that is cheaper."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, (pygit2.GitError, OSError)):
+            raise Unreadable(str(error)) from error
+
+
+_translated = _Translated()
 
 
 class LibgitReader:
@@ -37,17 +43,18 @@ class LibgitReader:
 
     def __init__(self, git_dir: Path, git: Git) -> None:
         self._repo: Any = pygit2.Repository(os.fspath(git_dir))
+        self._config: Any = None
         self._git = GitReader(git)
 
     def head(self) -> Head:
-        with _translated():
+        with _translated:
             reference = self._repo.lookup_reference("HEAD")
             if isinstance(reference.target, str):
                 return Head(reference.target, self.resolve(reference.target))
             return Head(None, str(reference.target))
 
     def resolve(self, ref: str) -> str | None:
-        with _translated():
+        with _translated:
             try:
                 reference = self._repo.lookup_reference(ref).resolve()
             except (KeyError, ValueError):
@@ -61,7 +68,7 @@ class LibgitReader:
                 return None
 
     def refs(self, prefix: str) -> dict[str, str]:
-        with _translated():
+        with _translated:
             found = {}
             for reference in self._repo.references.iterator():
                 if reference.name.startswith(prefix) and not isinstance(reference.target, str):
@@ -69,7 +76,7 @@ class LibgitReader:
             return found
 
     def has_commit(self, commit: str) -> bool:
-        with _translated():
+        with _translated:
             try:
                 found = self._repo.get(commit)
             except ValueError:
@@ -77,7 +84,7 @@ class LibgitReader:
             return isinstance(found, pygit2.Commit)
 
     def ahead_behind(self, ours: str, theirs: str) -> tuple[int, int]:
-        with _translated():
+        with _translated:
             try:
                 ahead, behind = self._repo.ahead_behind(ours, theirs)
             except (KeyError, ValueError) as error:
@@ -85,14 +92,14 @@ class LibgitReader:
             return int(ahead), int(behind)
 
     def is_ancestor(self, older: str, newer: str) -> bool:
-        with _translated():
+        with _translated:
             try:
                 return older == newer or bool(self._repo.descendant_of(newer, older))
             except (KeyError, ValueError) as error:
                 raise Unreadable(f"missing commit {error}") from error
 
     def related(self, one: str, other: str) -> bool:
-        with _translated():
+        with _translated:
             try:
                 return self._repo.merge_base(one, other) is not None
             except (KeyError, ValueError) as error:
@@ -110,17 +117,23 @@ class LibgitReader:
         return Upstream(remote, merge, tracking_ref(self.fetch_refspecs(remote), merge))
 
     def config_all(self, key: str) -> list[str]:
-        with _translated():
+        with _translated:
             try:
-                return list(self._repo.config.get_multivar(key))
+                return list(self._configuration().get_multivar(key))
             except (KeyError, ValueError):
                 return []
 
+    def _configuration(self) -> Any:
+        # libgit2 makes a new object each time it is asked
+        if self._config is None:
+            self._config = self._repo.config
+        return self._config
+
     def _own_config(self, key: str) -> str | None:
         """A value that git itself writes into the repository's own configuration; asked at every look."""
-        with _translated():
+        with _translated:
             try:
-                return str(self._repo.config[key])
+                return str(self._configuration()[key])
             except (KeyError, ValueError):
                 return None
 
@@ -132,7 +145,7 @@ class LibgitReader:
 
     def ignored(self, paths: Sequence[str]) -> set[str]:
         found = set()
-        with _translated():
+        with _translated:
             others = []
             for path in paths:
                 try:
@@ -143,7 +156,7 @@ class LibgitReader:
         return found | self._git.ignored(others)
 
     def compare(self, before: str, after: str) -> list[Row]:
-        with _translated():
+        with _translated:
             try:
                 trees = [self._tree_of(name) for name in (before, after)]
                 # libgit2's own comparison goes through every folder, changed or not
@@ -159,7 +172,7 @@ class LibgitReader:
         return data
 
     def last_reflog(self, ref: str, count: int) -> list[tuple[str, str, str]]:
-        with _translated():
+        with _translated:
             try:
                 log = self._repo.lookup_reference(ref).log()
                 entries = [entry for entry, _ in zip(log, range(count), strict=False)]

@@ -26,6 +26,7 @@ _OPERATIONS = (
     ("BISECT_LOG", "bisect"),
     ("sequencer/todo", "cherry-pick"),
 )
+_BY_HAND = "paused by hand"
 #: How a person ends each operation that `Repository.operation` names.
 FINISH = {
     "merge": "put the files right that git status lists, git add them, git commit; or git merge --abort",
@@ -132,22 +133,27 @@ class Repository:
         return self.tree_dir / "paused"
 
     @property
-    def paused(self) -> bool:
-        return self.pause_mark.exists()
-
-    @property
-    def pause_reason(self) -> str:
-        """Why it is paused: what the mark says, which is nothing when a person has made it."""
+    def paused(self) -> str | None:
+        """Why it is paused: what the mark says, which is nothing when a person has made it. None when it is not."""
         try:
             with self.pause_mark.open("rb") as mark:
-                return mark.read(1000).decode(errors="replace").strip() or "paused by hand"
+                return mark.read(1000).decode(errors="replace").strip() or _BY_HAND
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except OSError:
-            return "paused by hand"
+            return _BY_HAND
 
     def operation(self) -> str | None:
         """What a person is in the middle of: `merge`, `rebase`, `bisect` ..., or None."""
+        # one listing instead of a question for each name: this is asked before and after everything
+        try:
+            with os.scandir(self.git_dir) as entries:
+                present = {entry.name for entry in entries}
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         for name, operation in _OPERATIONS:
-            if (self.git_dir / name).exists():
+            first, _, inner = name.partition("/")
+            if first in present and (not inner or (self.git_dir / name).exists()):
                 return operation
         return None
 

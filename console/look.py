@@ -29,8 +29,7 @@ class Sight:
     behind: int | None = None
     newest: str | None = None
     operation: str | None = None
-    paused: bool = False
-    pause_reason: str = "paused by hand"
+    paused: str | None = None
     problem: Problem | None = None
 
     @property
@@ -65,7 +64,6 @@ def look(repo: Repo) -> Sight:
         newest=tip or head.commit,
         operation=repository.operation(),
         paused=repository.paused,
-        pause_reason=repository.pause_reason,
     )
 
 

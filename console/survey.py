@@ -145,8 +145,8 @@ def judge(known: Known, answers: dict[str, Answer]) -> tuple[str, str | None, st
     sight, relay, watcher, settings = known.sight, known.relay, known.watcher, known.repo.settings
     if sight.problem is not None:
         return "error", sight.problem.what, sight.problem.remedy
-    if sight.paused:
-        return "paused", sight.pause_reason, f"autosync resume {known.repo.path}"
+    if sight.paused is not None:
+        return "paused", sight.paused, f"autosync resume {known.repo.path}"
     if relay is not None and relay["state"] in _SERIOUS:
         return relay["state"], relay["reason"], relay["remedy"]
     if relay is None and (settings.push == "auto" or settings.pull != "never" or settings.announce):

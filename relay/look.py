@@ -25,8 +25,7 @@ def look(repository: Repository, memory: Memory, expected: Mapping[str, str], of
     if repository.bare:
         heads = reader.refs("refs/heads/")
         moves = _central_moves(heads, memory)
-        paused, reason = repository.paused, repository.pause_reason
-        return Observed(bare=True, paused=paused, pause_reason=reason, refs=heads, moves=moves)
+        return Observed(bare=True, paused=repository.paused, refs=heads, moves=moves)
     head = reader.head()
     upstream = reader.upstream(head.branch) if head.branch else None
     new_branch = False
@@ -52,7 +51,6 @@ def look(repository: Repository, memory: Memory, expected: Mapping[str, str], of
     return Observed(
         bare=False,
         paused=repository.paused,
-        pause_reason=repository.pause_reason,
         moving=checkout.journal(repository) is not None,
         operation=repository.operation(),
         branch=head.branch,

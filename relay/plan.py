@@ -30,8 +30,8 @@ from .state import (
 def plan(state: State) -> Plan:
     """The actions for ``state``, in order. Total: every state has a plan."""
     seen = state.seen
-    if seen.paused:
-        return Plan((), Status("paused", seen.pause_reason, f"autosync resume {state.path}"))
+    if seen.paused is not None:
+        return Plan((), Status("paused", seen.paused, f"autosync resume {state.path}"))
     announcements: tuple[Action, ...] = tuple(Announce(m) for m in seen.moves) if state.settings.announce else ()
     if seen.bare:
         return Plan(announcements, Status("in sync"))

@@ -30,13 +30,12 @@ class Observed:
     asked. ``base_lost`` means that the upstream no longer contains what it contained before: somebody rewrote it.
     ``new_branch``: the branch has no upstream yet and is to get the one that ``upstream`` says (git's
     `push.autoSetupRemote`). ``refs`` are those whose moves others care for: the tracking refs of the upstream's remote,
-    or a bare repository's branches. ``offer`` is a commit that came directly from another machine and that HEAD lacks;
-    ``offer_ahead`` says that it contains HEAD.
+    or a bare repository's branches. ``paused`` says why it is. ``offer`` is a commit that came directly from another
+    machine and that HEAD lacks; ``offer_ahead`` says that it contains HEAD.
     """
 
     bare: bool
-    paused: bool = False
-    pause_reason: str = "paused by hand"
+    paused: str | None = None
     moving: bool = False
     operation: str | None = None
     branch: str | None = None

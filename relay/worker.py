@@ -19,7 +19,7 @@ from autosync.common.git import GitError
 from autosync.common.instance import Instance
 from autosync.common.operations import Operation, OperationLog
 from autosync.common.progress import Meter
-from autosync.common.reader import Reader, Unreadable
+from autosync.common.reader import Unreadable
 from autosync.common.repository import Repository
 
 from .act import Actor, BranchAbsent, Failed, Stopped
@@ -107,6 +107,7 @@ class Worker:
         self._memory = memory
         self._own_memory = memory is None
         self._settings = repo.settings
+        self._shared: Shared | None = None
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._turns = 0
@@ -314,7 +315,7 @@ class Worker:
                 self._memory = Memory.of(self._instance.state / "relay", self.repository.git_dir)
         assert self._memory is not None
         self._settings = self._effective(self.repository)
-        self._see_whether_mended(self.repository.reader())
+        self._see_whether_mended(self.repository)
         seen = look(self.repository, self._memory, self._memory.pushing | self._expected, self._offered)
         # the deletion of the last branch of a central repository is announced as of the repository that it was
         refs = seen.refs or (self._memory.seen if seen.bare else None) or {}
@@ -337,14 +338,15 @@ class Worker:
             reason = f"another repository is here now: its first commit is {new[:7]}, and was {old[:7]}"
             # a pause, which the watcher heeds, too; before it is remembered: a kill between the two asks once more
             self.repository.pause_mark.write_text(reason + "\n")
-            seen = replace(seen, paused=True, pause_reason=reason)
+            seen = replace(seen, paused=reason)
         self._memory.root = new
         self._memory.save()
         return seen
 
-    def _see_whether_mended(self, reader: Reader) -> None:
+    def _see_whether_mended(self, repository: Repository) -> None:
         """A person who has taken back what the remote refused waits for no pause."""
         if self._refused is not None:
+            reader = repository.reader()
             head = reader.head().commit or ""
             there = head and reader.has_commit(self._refused)
             if not (there and reader.is_ancestor(self._refused, head)):
@@ -353,7 +355,9 @@ class Worker:
 
     def _effective(self, repository: Repository) -> Settings:
         shared = config.load_shared(repository.work_tree) if repository.work_tree else Shared()
-        return config.effective(self.repo, shared)
+        if shared is not self._shared and shared != self._shared:
+            self._shared, self._settings = shared, config.effective(self.repo, shared)
+        return self._settings
 
     def _state(self, seen: Observed) -> State:
         self._schedule.observe(seen, self._settings)

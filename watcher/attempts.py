@@ -192,7 +192,7 @@ class Attempts:
             self._note_hold(Hold("lock", "the relay is at work in the work tree", brief=True))
             return None
         try:
-            self.compare_again = committer.recover(repository.reader()) or self.compare_again
+            self.compare_again = committer.recover() or self.compare_again
             if checkout.journal(repository) is not None:
                 # the relay moves the work tree only with the lock held, so this one was killed
                 await checkout.recovered(repository, lock)

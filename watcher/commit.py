@@ -99,12 +99,12 @@ class Committer:
             if not journal.journal_path(self.repository).exists():
                 journal.clear(self.repository)
 
-    def recover(self, reader: Reader) -> bool:
+    def recover(self) -> bool:
         """Clear up after a killed watcher; the repository's lock is held. Returns whether the index may be another
         now: what was compared with it before has to be compared again."""
         if not journal.journal_path(self.repository).exists():
             return False
-        said = journal.recover(self.repository, reader.head().commit)
+        said = journal.recover(self.repository, self.repository.reader().head().commit)
         if said:
             _log.warning("%s: %s", self.repository.path, said)
         self._clean = None

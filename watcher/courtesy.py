@@ -44,8 +44,7 @@ class Observed:
     """What `observe` saw."""
 
     mark: Mark
-    paused: bool = False
-    pause_reason: str = "paused by hand"
+    paused: str | None = None
     moving: bool = False
     operation: str | None = None
     locked: bool = False
@@ -62,7 +61,6 @@ def observe(repository: Repository, reader: Reader) -> Observed:
     return Observed(
         mark,
         paused=repository.paused,
-        pause_reason=repository.pause_reason,
         moving=checkout.journal(repository) is not None,
         operation=repository.operation(),
         locked=os.path.lexists(repository.git_dir / "index.lock"),
@@ -73,8 +71,8 @@ def observe(repository: Repository, reader: Reader) -> Observed:
 def hold(observed: Observed) -> Hold | None:
     """The first reason to hold back, None when there is none. Hand-staged changes are not among them: to see those
     costs a look at the whole index, which is taken only when all else allows a commit."""
-    if observed.paused:
-        return Hold("paused", observed.pause_reason, "autosync resume")
+    if observed.paused is not None:
+        return Hold("paused", observed.paused, "autosync resume")
     if observed.moving:
         return Hold("moving", "the relay is moving the work tree", brief=True)
     if observed.operation is not None:

@@ -22,6 +22,8 @@ SHARED_FILE = ".autosync.toml"
 # A repository's file comes from other people: it may not make us read without end.
 _SHARED_LIMIT = 64 * 1024
 
+_NOTHING_SHARED = Shared()
+
 _Model = TypeVar("_Model", bound=BaseModel)
 _Section = TypeVar("_Section", Xmpp, Reflector, OneXmpp | OneReflector)
 
@@ -82,7 +84,7 @@ def load_shared(root: Path) -> Shared:
         if not stat.S_ISREG(path.lstat().st_mode):
             raise Problem(f"{path} is not a plain file", "replace it by one, or remove it")
     except (FileNotFoundError, NotADirectoryError):
-        return Shared()
+        return _NOTHING_SHARED
     except OSError as error:
         raise Problem(f"cannot read {path} ({error.strerror})", "make it readable") from error
     return _validate(Shared, _parse(path, _SHARED_LIMIT), path)

@@ -93,14 +93,14 @@ TABLE = {
     "remote never asked": (state(replace(EQUAL, tip=None), failure=OFFLINE), "offline", ()),
     "detached": (state(replace(EQUAL, branch=None)), "held", ()),
     "rebase under way": (state(replace(DIVERGED, operation="rebase")), "held", ()),
-    "paused": (state(replace(AHEAD, paused=True, moves=(Move(BRANCH, B),))), "paused", ()),
+    "paused": (state(replace(AHEAD, paused="paused by hand", moves=(Move(BRANCH, B),))), "paused", ()),
     "push.autoSetupRemote, remote has the branch": (
         state(replace(DIVERGED, new_branch=True)),
         "syncing",
         (Merge(BRANCH, A, B),),
     ),
     "paused, another repository": (
-        state(replace(AHEAD, paused=True, pause_reason="another repository is here now")),
+        state(replace(AHEAD, paused="another repository is here now")),
         "paused",
         (),
     ),
@@ -172,7 +172,7 @@ times = st.floats(0, 200)
 observed = st.builds(
     Observed,
     bare=st.booleans(),
-    paused=st.booleans(),
+    paused=st.sampled_from([None, "paused by hand"]),
     moving=st.booleans(),
     operation=st.none() | st.sampled_from(["merge", "rebase", "bisect"]),
     branch=st.none() | st.just(BRANCH),

@@ -63,7 +63,7 @@ async def commit(root: Path, paths: list[str]) -> None:
     for name in ("replace", "unlink", "write_text"):
         around(Path, name)
     lock = acquired(repository)
-    committer.recover(repository.reader())
+    committer.recover()
     outcome = await committer.commit([os.fsencode(path) for path in paths], (), lock, ask=False)
     assert outcome.hold is None, outcome.hold
     await committer.post_commit()
