@@ -177,7 +177,7 @@ class Peer:
         async def run() -> Outcome | None:
             lock = locks.acquire(self.repository.lock)
             try:
-                self.committer.recover(self.repository.reader())
+                self.committer.recover()
                 if checkout.journal(self.repository) is not None:
                     await asyncio.to_thread(checkout.recover, self.repository, lock)
                 return await self.committer.commit(await scan.changed(self.repository.git), (), lock, ask=False)
