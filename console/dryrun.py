@@ -10,6 +10,7 @@ from autosync.common.config import Repo
 from autosync.common.instance import Instance
 from autosync.common.reader import Upstream
 from autosync.common.repository import Repository
+from autosync.common.shared import SharedSettings
 from autosync.relay.look import look
 from autosync.relay.memory import Memory
 from autosync.relay.plan import plan
@@ -33,8 +34,7 @@ class Preview:
 def preview(instance: Instance, repo: Repo) -> Preview:
     """What `autosync sync` would do. Asks the remote, and changes nothing. Raises Problem, GitError, Unreadable."""
     repository = Repository.open(repo.path)
-    shared = config.load_shared(repository.work_tree) if repository.work_tree else config.Shared()
-    settings = config.effective(repo, shared)
+    settings = config.effective(repo, SharedSettings().read(repository))
     seen = look(repository, Memory.of(instance.state / "relay", repository.git_dir), {})
     steps = []
     dirty = 0 if seen.paused or not settings.watch else changed_files(repository) or 0

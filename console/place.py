@@ -13,6 +13,7 @@ from autosync.common.config import Repo, Settings
 from autosync.common.errors import Problem
 from autosync.common.git import GitError
 from autosync.common.repository import Repository
+from autosync.common.shared import SharedSettings
 from autosync.watcher.tree import is_repository
 
 
@@ -54,7 +55,7 @@ def found(repo: Repo, path: Path) -> Place | Reason:
     """The place of ``path`` (absolute), or why it has none."""
     try:
         repository = Repository.open(repo.path)
-        shared = config.load_shared(repo.path) if not repository.bare else config.Shared()
+        shared = SharedSettings().read(repository)
     except Problem as problem:
         return Reason(problem.what, problem.remedy)
     except (GitError, OSError) as error:

@@ -21,6 +21,7 @@ from autosync.common.operations import Operation, OperationLog
 from autosync.common.progress import Meter
 from autosync.common.reader import Unreadable
 from autosync.common.repository import Repository
+from autosync.common.shared import SharedSettings
 
 from .act import Actor, BranchAbsent, Failed, Stopped
 from .announcement import Announcement
@@ -107,6 +108,7 @@ class Worker:
         self._memory = memory
         self._own_memory = memory is None
         self._settings = repo.settings
+        self._shared_file = SharedSettings()
         self._shared: Shared | None = None
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -354,7 +356,7 @@ class Worker:
                 self._schedule.forget_pauses()
 
     def _effective(self, repository: Repository) -> Settings:
-        shared = config.load_shared(repository.work_tree) if repository.work_tree else Shared()
+        shared = self._shared_file.read(repository)
         if shared is not self._shared and shared != self._shared:
             self._shared, self._settings = shared, config.effective(self.repo, shared)
         return self._settings
@@ -518,6 +520,8 @@ class Worker:
         self._herald.changed(self)
 
     def _show(self, status: Status) -> None:
+        if (wrong := self._shared_file.problem) is not None and status == Status("in sync"):
+            status = Status("in sync", wrong.what, wrong.remedy)
         if status != self.status:
             if status.name in ("held", "diverged", "no upstream") and status.reason != self.status.reason:
                 _log.warning("%s: %s: %s", self.repo.path, status.reason, status.remedy)

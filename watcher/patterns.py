@@ -91,8 +91,13 @@ def _escaped(text: bytes) -> bool:
 
 
 def _regex(glob: bytes) -> bytes | None:
-    """A regular expression for git's wildmatch with WM_PATHNAME; None for a glob that matches nothing."""
-    result = bytearray()
+    """A regular expression for git's wildmatch with WM_PATHNAME; None for a glob that matches nothing.
+
+    What follows a star is looked for at its first place only (atomic groups): whatever lies between is the next
+    star's. With every place tried in turn, a pattern of a few stars would take a name of 200 characters for hours.
+    """
+    # by what `**/` parts, then by what `*` parts
+    parts: list[list[bytearray]] = [[bytearray()]]
     position = 0
     while position < len(glob):
         character = glob[position : position + 1]
@@ -102,31 +107,42 @@ def _regex(glob: bytes) -> bytes | None:
                 end += 1
             before = position == 0 or glob[position - 1 : position] == b"/"
             if end - position >= 2 and before and glob[end : end + 1] == b"/":
-                result += b"(?:.*/)?"
+                parts.append([bytearray()])
                 end += 1
             elif end - position >= 2 and before and end == len(glob):
-                result += b".*" if position == 0 else b".+"
+                parts[-1][-1] += b".*" if position == 0 else b".+"
             else:
-                result += b"[^/]*"
+                parts[-1].append(bytearray())
             position = end
         elif character == b"?":
-            result += b"[^/]"
+            parts[-1][-1] += b"[^/]"
             position += 1
         elif character == b"[":
             found = _bracket(glob, position)
             if found is None:
                 return None
             expression, position = found
-            result += expression
+            parts[-1][-1] += expression
         elif character == b"\\":
             if position + 1 == len(glob):
                 return None
-            result += re.escape(glob[position + 1 : position + 2])
+            parts[-1][-1] += re.escape(glob[position + 1 : position + 2])
             position += 2
         else:
-            result += re.escape(character)
+            parts[-1][-1] += re.escape(character)
             position += 1
-    return bytes(result)
+    result = b""
+    for number, part in enumerate(parts):
+        last = number == len(parts) - 1
+        expression = bytes(part[0])
+        for place, segment in enumerate(part[1:], 2):
+            at_end = last and place == len(part)
+            expression += b"[^/]*" + segment if at_end else b"(?>[^/]*?" + segment + b")"
+        if number == 0:
+            result += expression
+        else:
+            result += b"(?:.*/)?" + expression if last else b"(?>(?:[^/]*/)*?" + expression + b")"
+    return result
 
 
 _CLASSES = {

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autosync.common.config import SHARED_FILE, Repo, effective, load_shared
+from autosync.common.config import SHARED_FILE, Repo, Shared, effective
 from autosync.common.errors import Problem
 from autosync.common.git import GitError
 from autosync.common.operations import OperationLog
 from autosync.common.progress import Meter
 from autosync.common.reader import Reader, Unreadable
 from autosync.common.repository import Repository
+from autosync.common.shared import SharedSettings
 
 from . import courtesy, limits, message, scan
 from .asking import Asking
@@ -94,6 +95,7 @@ class Worker:
         self._reader: Reader | None = None
         self._kept_folders: set[bytes] = set()
         self._rules_changed: set[bytes] = set()
+        self._shared = SharedSettings()
         self._shared_changed = False
         self._head_moved = False
         self._forced: list[asyncio.Future[Outcome]] = []
@@ -115,7 +117,7 @@ class Worker:
                 if repository.work_tree is None:
                     self._condition.set("off", "a bare repository has no files to watch")
                     return
-                self._use(repository)
+                self._use(repository, await asyncio.to_thread(self._shared.read, repository))
                 await self._watch_it(pause)
             except Anew as anew:
                 self._condition.set("polling", anew.reason, anew.remedy)
@@ -216,9 +218,9 @@ class Worker:
 
     # -- the loop ----------------------------------------------------------------------------
 
-    def _use(self, repository: Repository) -> None:
+    def _use(self, repository: Repository, shared: Shared) -> None:
         """Take the settings in force: ours, and those in the repository."""
-        settings = effective(self.repo, load_shared(self.repo.path))
+        settings = effective(self.repo, shared)
         self._settling.settle, self._settling.max_wait = settings.settle, settings.max_wait
         committer = Committer(repository, settings, self._service.identity, self._asking)
         if self._open is not None:
@@ -288,11 +290,8 @@ class Worker:
         if self._shared_changed:
             self._shared_changed = False
             self._rules_changed.add(b"")
-            assert self._open is not None
-            try:
-                self._use(self._open.repository)
-            except Problem as problem:
-                _log.warning("%s; the settings stay as they were", problem)
+            repository = self._open.repository
+            self._use(repository, await asyncio.to_thread(self._shared.read, repository))
         if not self._rules_changed:
             return False
         folders, self._rules_changed = self._rules_changed, set()

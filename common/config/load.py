@@ -19,8 +19,8 @@ from .model import Config, OneReflector, OneXmpp, Reflector, RepositoryEntry, Se
 
 #: A file at a repository's root, committed and so shared by all machines.
 SHARED_FILE = ".autosync.toml"
-# A repository's file comes from other people: it may not make us read without end.
-_SHARED_LIMIT = 64 * 1024
+#: A repository's file comes from other people: it may not make us read without end. In bytes.
+SHARED_LIMIT = 64 * 1024
 
 _NOTHING_SHARED = Shared()
 
@@ -42,7 +42,7 @@ def load(path: Path) -> tuple[Config, list[Repo]]:
 
     Paths in the result are absolute.
     """
-    data = _parse(path, limit=None)
+    data = _parse(_content(path, limit=None), path)
     config = _validate(Config, data, path)
     base = path.parent
     config = config.model_copy(
@@ -87,7 +87,12 @@ def load_shared(root: Path) -> Shared:
         return _NOTHING_SHARED
     except OSError as error:
         raise Problem(f"cannot read {path} ({error.strerror})", "make it readable") from error
-    return _validate(Shared, _parse(path, _SHARED_LIMIT), path)
+    return parse_shared(_content(path, SHARED_LIMIT), path)
+
+
+def parse_shared(data: bytes, path: Path) -> Shared:
+    """The settings in a version of the file ``path``. Raises Problem."""
+    return _validate(Shared, _parse(data, path), path)
 
 
 def read_secret(path: Path) -> str:
@@ -109,14 +114,18 @@ def read_secret(path: Path) -> str:
     return text
 
 
-def _parse(path: Path, limit: int | None) -> dict[str, Any]:
+def _content(path: Path, limit: int | None) -> bytes:
     try:
-        data = path.read_bytes() if limit is None else _head(path, limit)
-        return tomli.loads(data.decode())
+        return path.read_bytes() if limit is None else _head(path, limit)
     except FileNotFoundError:
         raise Problem(f"there is no configuration file {path}", "make one with: autosync init PATH") from None
     except OSError as error:
         raise Problem(f"cannot read {path} ({error.strerror})", "make it readable") from error
+
+
+def _parse(data: bytes, path: Path) -> dict[str, Any]:
+    try:
+        return tomli.loads(data.decode())
     except UnicodeDecodeError as error:
         raise Problem(f"{path} is not UTF-8 at byte {error.start}", "save it as UTF-8") from None
     except (tomli.TOMLDecodeError, RecursionError) as error:

@@ -39,6 +39,13 @@ def _path(value: object) -> object:
     return value
 
 
+def _text(value: str) -> str:
+    # it goes into messages and command lines, which cannot hold one
+    if "\0" in value:
+        raise ValueError("expected a text without NUL characters")
+    return value
+
+
 def _name(value: str) -> str:
     if not value.strip() or any(ord(c) < 32 for c in value):
         raise ValueError("expected a printable name")
@@ -74,7 +81,8 @@ Seconds = Annotated[float, Field(ge=0, le=86400 * 7, allow_inf_nan=False)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 Name = Annotated[str, AfterValidator(_name), Field(min_length=1, max_length=64)]
 Jid = Annotated[str, AfterValidator(_bare_jid)]
-Words = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+Text = Annotated[str, AfterValidator(_text), Field(min_length=1)]
+Words = Annotated[list[Text], Field(min_length=1)]
 
 
 def _kebab(name: str) -> str:
@@ -95,9 +103,9 @@ class Shared(_Model):
     settle: Seconds = Field(default=2.0, description="seconds a file has to be quiet before it is committed")
     max_wait: Seconds = Field(default=60.0, description="seconds after which a file that never rests is committed")
     push_delay: Seconds = Field(default=2.0, description="seconds to wait for more commits before a push")
-    exclude: list[str] = Field(default=[], description="besides .gitignore, patterns as there; watcher only")
+    exclude: list[Text] = Field(default=[], description="besides .gitignore, patterns as there; watcher only")
     max_file_size: Size = Field(default=50_000_000, description="larger files are held back, one by one; 0: no limit")
-    message: Annotated[str, Field(min_length=1)] = Field(default="{summary}", description="commit message template")
+    message: Text = Field(default="{summary}", description="commit message template")
     conflict: Literal["keep-both", "stop"] = Field(default="keep-both", description="keep-both | stop")
     silent_after: Seconds = Field(
         default=0.0, description="seconds after which a machine that says nothing is an alarm; 0: never"
@@ -124,7 +132,7 @@ class Settings(Shared):
         default=300.0, description="seconds between looks at the remote when nothing is heard"
     )
     builtin_ignores: bool = Field(default=True, description="leave out what editors leave (see docs/watcher.md)")
-    quarantine: list[str] | None = Field(
+    quarantine: list[Text] | None = Field(
         default=None,
         description="names held back as secrets, patterns as in .gitignore; default: see docs/watcher.md",
         examples=[[".env", "*.kdbx"]],
@@ -162,7 +170,7 @@ class Xmpp(_Model):
     password_command: Words | None = Field(
         default=None, description="instead: a command that prints the password", examples=[["pass", "show", "xmpp"]]
     )
-    host: str | None = Field(default=None, description="where DNS does not lead there", examples=["127.0.0.1"])
+    host: Text | None = Field(default=None, description="where DNS does not lead there", examples=["127.0.0.1"])
     port: Annotated[int, Field(ge=1, le=65535)] = Field(default=5222, description="goes with host")
     direct_tls: bool = Field(default=False, description="goes with host: TLS from the first byte, as on port 5223")
     ca_file: PathValue | None = Field(default=None, description="trust this authority (only)", examples=["ca.pem"])

@@ -16,9 +16,9 @@ from tests.support.git import git
 
 PARTS = ["a", "b", "ab", "*", "?", "**", "[ab]", "[!a]", "[a-c]", "[c-a]", "/", "\\*", "\\a", "!", "#", " ", "\\ "]
 PARTS += ["[[:alpha:]]", "[]a]", "[^b-", "-", "]", ".", "[\\]]", "\\"]
-PATTERN = st.lists(st.sampled_from(PARTS), min_size=1, max_size=5).map("".join)
-NAME = st.text("ab.*]- c", min_size=1, max_size=3).filter(lambda name: name not in (".", ".."))
-PATH = st.lists(NAME, min_size=1, max_size=3).map("/".join)
+PATTERN = st.lists(st.sampled_from(PARTS), min_size=1, max_size=8).map("".join)
+NAME = st.text("ab.*]- c", min_size=1, max_size=6).filter(lambda name: name not in (".", ".."))
+PATH = st.lists(NAME, min_size=1, max_size=4).map("/".join)
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +88,10 @@ def test_the_documentation_lists_what_is_left_out_and_what_is_held_back():
     assert [pattern for pattern in BUILT_IN if f"`{pattern}`" not in left_out] == []
     held_back = text.partition("**Single files**")[2].partition("\n\n")[0]
     assert [name for name in SECRET_NAMES if f"`{name}`" not in held_back] == []
+
+
+@pytest.mark.parametrize("pattern", ["*a" * 12 + "*b", "**/*a*a*a/" * 8 + "b", "x/" + "*[ab]?" * 12 + "/**/c"])
+@pytest.mark.parametrize("path", ["a" * 250, "x/" + "a" * 250, "aaaa/" * 40 + "c"])
+def test_many_stars_meet_a_long_name(pattern, path):
+    # a pattern comes with the repository, from anybody: this used to take years
+    assert not Patterns([pattern]).match(path.encode())
