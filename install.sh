@@ -234,7 +234,7 @@ print("A sample configuration is in" if ensure_file(instance) else "Your configu
 
 services() {
     if ! user_systemd; then
-        say "There is no systemd user session here: start the services in the background of yours, with"
+        say "There is no systemd user session here: start the services in the background with"
         say "  setsid --fork autosync-watcher --log-file ~/.local/state/autosync/watcher.log"
         say "  setsid --fork autosync-relay --log-file ~/.local/state/autosync/relay.log"
         return

@@ -10,6 +10,7 @@ from pathlib import Path
 from .errors import Problem
 from .git import Git, GitError
 from .reader import Reader, open_reader
+from .shell import typed
 
 #: The folder below the common git directory that belongs to autosync.
 OWN_FOLDER = "autosync"
@@ -26,7 +27,6 @@ _OPERATIONS = (
     ("BISECT_LOG", "bisect"),
     ("sequencer/todo", "cherry-pick"),
 )
-_BY_HAND = "paused by hand"
 #: How a person ends each operation that `Repository.operation` names.
 FINISH = {
     "merge": "put the files right that git status lists, git add them, git commit; or git merge --abort",
@@ -36,6 +36,10 @@ FINISH = {
     "revert": "git revert --continue, or git revert --abort",
     "bisect": "git bisect reset",
 }
+
+
+#: The reason of a pause that a person made; another one needs the person.
+PAUSED_BY_HAND = "paused by hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +70,12 @@ class Repository:
             if "dubious ownership" in error.message or "not owned" in error.message:
                 raise Problem(
                     f"git refuses {path}, as it belongs to somebody else",
-                    f"git config --global --add safe.directory {path}",
+                    f"git config --global --add safe.directory {typed(path)}",
                 ) from error
             reason = error.message.splitlines()[-1] if error.message else "no reason given"
             raise Problem(
                 f"{path} is not a git repository ({reason})",
-                f"make it one with: autosync init {path}",
+                f"make it one with: autosync init {typed(path)}",
             ) from error
         bare, git_dir, common_dir = found[0] == "true", Path(found[1]), Path(found[2])
         if bare:
@@ -137,11 +141,11 @@ class Repository:
         """Why it is paused: what the mark says, which is nothing when a person has made it. None when it is not."""
         try:
             with self.pause_mark.open("rb") as mark:
-                return mark.read(1000).decode(errors="replace").strip() or _BY_HAND
+                return mark.read(1000).decode(errors="replace").strip() or PAUSED_BY_HAND
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError:
-            return _BY_HAND
+            return PAUSED_BY_HAND
 
     def operation(self) -> str | None:
         """What a person is in the middle of: `merge`, `rebase`, `bisect` ..., or None."""

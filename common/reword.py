@@ -18,6 +18,7 @@ from .errors import Problem
 from .git import Git, GitError
 from .reader import Head
 from .repository import FINISH, Repository
+from .shell import typed
 
 #: Seconds to wait for a commit, a merge or a push that is under way.
 _WAIT = 10.0
@@ -96,7 +97,7 @@ def _head(repository: Repository) -> Head:
         )
     head = repository.reader().head()
     if head.branch is None or head.commit is None:
-        raise Problem(f"{repository.path} is not on a branch with commits", f"git -C {repository.path} status")
+        raise Problem(f"{repository.path} is not on a branch with commits", f"git -C {typed(repository.path)} status")
     return head
 
 

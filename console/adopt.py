@@ -15,6 +15,7 @@ from autosync.common.errors import Problem
 from autosync.common.git import NETWORK_LIMIT, Git, GitError, split
 from autosync.common.reader import Unreadable
 from autosync.common.repository import Repository
+from autosync.common.shell import typed
 
 #: The branch of a repository that is made here.
 BRANCH = "main"
@@ -95,7 +96,9 @@ def _clone(intent: Intent, progress: Callable[[str], None]) -> Adopted:
     try:
         asyncio.run(git.call("clone", "--progress", "--", remote, str(path), limit=NETWORK_LIMIT, progress=progress))
     except GitError as error:
-        raise Problem(f"cannot clone {remote} ({_said(error)})", f"see that this works: git clone {remote}") from error
+        raise Problem(
+            f"cannot clone {remote} ({_said(error)})", f"see that this works: git clone {typed(remote)}"
+        ) from error
     repository = Repository.open(path)
     if repository.reader().head().commit is None:
         # the remote's HEAD names a branch that it does not have, as that of a new bare repository may
@@ -126,12 +129,12 @@ def _set_upstream(repository: Repository, remote: str) -> list[str]:
     elif configured != remote:
         raise Problem(
             f"the remote {REMOTE} of {repository.path} is {configured} already",
-            f"if {remote} is right: git -C {repository.path} remote set-url {REMOTE} {remote}",
+            f"if {remote} is right: git -C {typed(repository.path)} remote set-url {REMOTE} {typed(remote)}",
         )
     try:
         branch = reader.head().branch
     except Unreadable as error:
-        raise Problem(f"{repository.path} cannot be read ({error})", f"git -C {repository.path} fsck") from error
+        raise Problem(f"{repository.path} cannot be read ({error})", f"git -C {typed(repository.path)} fsck") from error
     if repository.bare or branch is None or reader.upstream(branch) is not None:
         return done
     short = branch.removeprefix("refs/heads/")
@@ -176,7 +179,7 @@ def _heads(where: Path, remote: str) -> list[str]:
     except GitError as error:
         raise Problem(
             f"{remote} does not answer as a git repository ({_said(error)})",
-            f"see that this works without a password prompt: git ls-remote {remote}",
+            f"see that this works without a password prompt: git ls-remote {typed(remote)}",
         ) from error
     return [line.partition("\t")[2].removeprefix("refs/heads/") for line in listed.splitlines()]
 
@@ -205,7 +208,7 @@ def _refuse_inside_another(path: Path) -> None:
     found = Git(path).run("ls-files", "-z", "--", ".", check=False)
     if found.code == 0 and found.stdout:
         top = Git(path).run("rev-parse", "--show-toplevel").text
-        raise Problem(f"the files in {path} belong to the repository {top} already", f"autosync init {top}")
+        raise Problem(f"the files in {path} belong to the repository {top} already", f"autosync init {typed(top)}")
 
 
 def _absolute_remote(remote: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from autosync.common.config import Repo
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance
+from autosync.common.shell import typed
 
 
 def absolute(path: Path) -> Path:
@@ -29,7 +29,7 @@ def choose(instance: Instance, repos: Sequence[Repo], paths: Sequence[Path]) -> 
 
 def several(chosen: Sequence[Repo], command: str) -> Problem:
     """That one of several repositories has to be named for ``command``, with the commands to choose from."""
-    shown = [f"autosync {command} {shlex.quote(str(repo.path))}" for repo in chosen]
+    shown = [f"autosync {command} {typed(repo.path)}" for repo in chosen]
     return Problem(f"{len(chosen)} repositories are configured: say which", "\n".join(shown))
 
 
@@ -42,9 +42,20 @@ def inside(repos: Sequence[Repo], path: Path) -> Repo | None:
     return None
 
 
+def addition(path: Path) -> str:
+    """What to do to have ``path``, which is in no configured repository, in one."""
+    folder = path if path.is_dir() else path.parent
+    if not os.path.lexists(path):
+        return "look at its name: autosync status shows the repositories"
+    if Path.home().is_relative_to(folder):
+        # a whole home folder is hardly meant
+        return "move it into a repository; or into a folder of its own, and add that: autosync init FOLDER"
+    return f"add it with: autosync init {typed(folder)}"
+
+
 def _containing(instance: Instance, repos: Sequence[Repo], path: Path) -> Repo:
     wanted = absolute(path)
     found = inside(repos, wanted)
     if found is None:
-        raise Problem(f"{wanted} is in no repository of {instance.config}", f"add it with: autosync init {wanted}")
+        raise Problem(f"{wanted} is in no repository of {instance.config}", addition(wanted))
     return found

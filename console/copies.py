@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autosync.common.git import GitError, split
 from autosync.common.repository import Repository
+from autosync.common.shell import typed
 from autosync.relay.conflict import original
 
 # What the index listed when it had this mark: `status --watch` asks every second.
@@ -32,8 +33,7 @@ def copies(repository: Repository) -> list[dict[str, str]]:
 
 def remedy(repository: str, copy: dict[str, str]) -> str:
     """What to do with a copy."""
-    import shlex
 
-    of, path = shlex.quote(copy["of"]), shlex.quote(copy["path"])
-    compare = f"git -C {shlex.quote(repository)} diff --no-index -- {of} {path}"
+    of, path = typed(copy["of"]), typed(copy["path"])
+    compare = f"git -C {typed(repository)} diff --no-index -- {of} {path}"
     return f"keep what you want in {copy['of']} and delete the copy; to compare: {compare}"

@@ -14,6 +14,7 @@ from autosync.common.config import Config, Repo, Xmpp
 from autosync.common.errors import Problem
 from autosync.common.git import Git, GitError
 from autosync.common.repository import Repository
+from autosync.common.shell import typed
 
 from . import wording
 
@@ -176,11 +177,11 @@ def upstream(entry: dict[str, Any]) -> Check:
     if entry["upstream"]:
         return Check("upstream", entry["upstream"])
     if entry["branch"] is None:
-        return Check("upstream", problem=Problem("HEAD is detached", f"git -C {entry['path']} switch BRANCH"))
+        return Check("upstream", problem=Problem("HEAD is detached", f"git -C {typed(entry['path'])} switch BRANCH"))
     return Check(
         "upstream",
         problem=Problem(
             f"the branch {entry['branch']} has no upstream, so its commits stay here",
-            f"autosync init {entry['path']} --remote URL",
+            f"autosync init {typed(entry['path'])} --remote URL",
         ),
     )

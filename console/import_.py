@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 
 import click
@@ -12,6 +11,7 @@ from autosync.common import atomic, config
 from autosync.common.errors import EXIT_OK, Problem
 from autosync.common.git import Git
 from autosync.common.instance import Instance
+from autosync.common.shell import typed
 
 from . import dvcs_autosync, entry, wording
 from .dvcs_autosync import Found
@@ -60,7 +60,7 @@ def _repository(found: Found) -> tuple[Path, dict[str, Value]]:
         raise Problem(f"{watched} is not there", "make or mount it, and import again")
     inside = Git(watched).run("rev-parse", "--show-prefix", check=False)
     if inside.code:
-        raise Problem(f"{watched} is in no git repository", f"git -C {shlex.quote(str(watched))} init")
+        raise Problem(f"{watched} is in no git repository", f"git -C {typed(watched)} init")
     prefix = inside.text.rstrip("\n")
     root = Path(os.path.normpath(watched / ("../" * prefix.count("/"))))
     settings: dict[str, Value] = {}
@@ -110,7 +110,7 @@ def _next_steps(repositories: list[tuple[Found, Path, dict[str, Value]]]) -> Non
         if running is not None:
             say(f"  kill {running}   (dvcs-autosync, which must not run beside the watcher)")
     for _, path, _ in repositories:
-        say(f"  autosync init {shlex.quote(str(path))}   (its hooks)")
+        say(f"  autosync init {typed(path)}   (its hooks)")
     say("  autosync enable   (the services)")
     say("Once no machine runs dvcs-autosync any more, take dvcs-autosync = true out of [xmpp].")
 

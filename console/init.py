@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from autosync.common.config import Repo
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance, default_config
 from autosync.common.repository import Repository
+from autosync.common.shell import command_line, typed
 
 from . import announcements, entry, questions, services, wording
 from .adopt import Adopted, Intent, Load, carry_out, examine, first_load
@@ -59,7 +59,7 @@ def command(
     intent = examine(where, remote)
     options = {"--remote": remote, "--reflector": reflector, "--xmpp": xmpp, "--secret": secret}
     given = [word for option, value in options.items() if value for word in (option, value)]
-    again = shlex.join(["autosync", "init", str(where), *given, "--yes"])
+    again = command_line("autosync", "init", where, *given, "--yes")
     _ask_before(instance, intent, again, yes)
     with progress() as show:
         adopted = carry_out(intent, show)
@@ -144,12 +144,12 @@ def _open_ends(instance: Instance, repository: Repository) -> list[Problem]:
     sight = look(Repo(repository.path, config.Settings(), frozenset()))
     if not repository.bare:
         if sight.detached:
-            found.append(Problem("HEAD is detached", f"git -C {repository.path} switch BRANCH"))
+            found.append(Problem("HEAD is detached", f"git -C {typed(repository.path)} switch BRANCH"))
         elif sight.upstream is None:
             found.append(
                 Problem(
                     "it has no upstream, so its commits stay here",
-                    f"autosync init {shlex.quote(str(repository.path))} --remote URL",
+                    f"autosync init {typed(repository.path)} --remote URL",
                 )
             )
         if repository.git.run("var", "GIT_AUTHOR_IDENT", check=False).code:

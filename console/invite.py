@@ -13,6 +13,7 @@ from autosync.common.config import Reflector, Xmpp
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance
 from autosync.common.repository import Repository
+from autosync.common.shell import typed
 
 from . import wording
 from .choose import choose, several
@@ -73,7 +74,7 @@ def _remote(repository: Repository) -> str:
     if upstream is None:
         raise Problem(
             f"{repository.path} has no upstream, so there is nothing yet that another machine could follow",
-            f"autosync init {shlex.quote(str(repository.path))} --remote URL",
+            f"autosync init {typed(repository.path)} --remote URL",
         )
     url = reader.remote_url(upstream.remote)
     if "://" in url or ":" in url.split("/")[0]:

@@ -9,6 +9,7 @@ from autosync.common.errors import Problem
 from autosync.common.git import GitError
 from autosync.common.reader import Unreadable
 from autosync.common.repository import Repository
+from autosync.common.shell import typed
 
 #: Seconds for counting changed files.
 _STATUS_LIMIT = 20.0
@@ -68,7 +69,7 @@ def look(repo: Repo) -> Sight:
 
 
 def _unreadable(repo: Repo, error: Exception) -> Problem:
-    return Problem(f"{repo.path} cannot be read ({error})", f"see what git says: git -C {repo.path} status")
+    return Problem(f"{repo.path} cannot be read ({error})", f"see what git says: git -C {typed(repo.path)} status")
 
 
 def has_work_tree(repo: Repo) -> bool:

@@ -11,6 +11,7 @@ from autosync.common import config
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance
 from autosync.common.repository import Repository
+from autosync.common.shell import typed
 
 from . import services, wording
 from .choose import choose
@@ -35,5 +36,5 @@ def command(instance: Instance, paths: tuple[Path, ...]) -> None:
             repository.pause_mark.touch()
         except OSError as error:
             raise Problem(f"cannot pause {repo.path} ({error.strerror})", "let this user write there") from error
-        say(f"{shown} is paused; go on with: autosync resume {shown}")
+        say(f"{shown} is paused; go on with: {wording.homely(f'autosync resume {typed(repo.path)}', Path.home())}")
     asyncio.run(services.tell(instance, "look"))

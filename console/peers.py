@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from autosync.common.config import Repo
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance
 from autosync.common.repository import Repository
+from autosync.common.shell import command_line, typed
 
 from . import services, wording
 from .choose import choose, several
@@ -63,12 +63,12 @@ def _add(instance: Instance, name: str, url: str, paths: tuple[Path, ...]) -> No
     """Fetch from the machine NAME directly, at URL, for the repository at PATH (needed when there are several)."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise Problem(f"{name!r} cannot be the name of a git remote", "use the machine's name, of letters and digits")
-    for repo in _one(instance, paths, shlex.join(["peers", "add", name, url])):
+    for repo in _one(instance, paths, command_line("peers", "add", name, url)):
         git = Repository.open(repo.path).git
         before = git.run("remote", "get-url", "--", name, check=False)
         if before.code == 0 and before.text != url:
             raise Problem(
-                f"the remote {name} of {repo.path} is {before.text}", f"git -C {repo.path} remote remove {name}"
+                f"the remote {name} of {repo.path} is {before.text}", f"git -C {typed(repo.path)} remote remove {name}"
             )
         if before.code:
             # fetched only when the machine announces something: no `git remote update` shall wait for it
@@ -83,14 +83,16 @@ def _add(instance: Instance, name: str, url: str, paths: tuple[Path, ...]) -> No
 @subcommand
 def _remove(instance: Instance, name: str, paths: tuple[Path, ...]) -> None:
     """Fetch from the machine NAME no longer."""
-    for repo in _one(instance, paths, shlex.join(["peers", "remove", name])):
+    for repo in _one(instance, paths, command_line("peers", "remove", name)):
         repository = Repository.open(repo.path)
         head = repository.reader().head()
         upstream = repository.reader().upstream(head.branch) if head.branch else None
         if upstream is not None and upstream.remote == name:
             raise Problem(f"{name} is the upstream of {repo.path}", "it has to stay, or another upstream be set first")
         if repository.git.run("remote", "remove", "--", name, check=False).code:
-            raise Problem(f"{repo.path} has no remote {name}", f"git -C {repo.path} remote -v shows which it has")
+            raise Problem(
+                f"{repo.path} has no remote {name}", f"git -C {typed(repo.path)} remote -v shows which it has"
+            )
         say(f"{wording.path(repo.path, Path.home())} no longer fetches from {name}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from autosync.common.errors import Problem
 from autosync.common.git import GitError
 from autosync.common.repository import Repository
 from autosync.common.shared import SharedSettings
+from autosync.common.shell import typed
 from autosync.watcher.tree import is_repository
 
 
@@ -59,7 +59,7 @@ def found(repo: Repo, path: Path) -> Place | Reason:
     except Problem as problem:
         return Reason(problem.what, problem.remedy)
     except (GitError, OSError) as error:
-        return Reason(f"{repo.path} cannot be read ({error})", f"see what git says: git -C {repo.path} status")
+        return Reason(f"{repo.path} cannot be read ({error})", f"see what git says: git -C {typed(repo.path)} status")
     if repository.bare:
         return Reason(f"{repo.path} is a bare repository: it has no files, only their history")
     name = _name(repo.path, path)
@@ -71,7 +71,7 @@ def found(repo: Repo, path: Path) -> Place | Reason:
         if inner.is_symlink() and number < len(parts):
             return Reason(
                 f"it is behind the symbolic link {inner}: the link is kept, but not what it leads to",
-                f"put the files themselves there, or: autosync init {shlex.quote(os.fspath(inner.resolve()))}",
+                f"put the files themselves there, or: autosync init {typed(inner.resolve())}",
             )
         if not inner.is_symlink() and is_repository(os.fsencode(inner)):
             return _nested(repository, inner, "/".join(parts[:number]))
@@ -94,7 +94,7 @@ def _name(root: Path, path: Path) -> str:
 
 
 def _nested(repository: Repository, inner: Path, name: str) -> Reason:
-    quoted = shlex.quote(os.fspath(inner))
+    quoted = typed(inner)
     try:
         listed = repository.git.run("ls-files", "--stage", "-z", "--", f":(literal,top){name}", check=False).stdout
     except (GitError, OSError):

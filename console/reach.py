@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from autosync.common.errors import Problem
 from autosync.common.git import GitError, clean_environment
 from autosync.common.reader import Unreadable, Upstream
 from autosync.common.repository import Repository
+from autosync.common.shell import typed
 from autosync.relay.failures import Failure, Kind, classify
 from autosync.relay.remote import parse
 
@@ -59,7 +59,7 @@ def reach(repository: Repository, settings: Settings, relay: Mapping[str, str]) 
         ):
             return Check("remote", problem=_only_here(upstream.remote, relay))
     except (GitError, Unreadable, OSError) as error:
-        return Check("remote", problem=Problem(str(error), f"see: git -C {repository.path} remote -v"))
+        return Check("remote", problem=Problem(str(error), f"see: git -C {typed(repository.path)} remote -v"))
     remedy = failure.remedy
     if failure.kind is Kind.AUTH and parse(reader.remote_url(upstream.remote)) and not _agent(relay):
         remedy += "; no ssh agent is there: either start one (ssh-add -l shows it), or use a key without a passphrase"
@@ -80,7 +80,7 @@ def _tried(repository: Repository, upstream: Upstream, branch: str | None, env: 
         return None if failure.kind is Kind.RACE else failure
     except PermissionError as error:
         what = f"{upstream.remote} can be read but not written to ({error.filename})"
-        return Failure(Kind.UNSAFE, what, f"let this user write there: chmod or chown {error.filename}")
+        return Failure(Kind.UNSAFE, what, f"let this user write there: chmod or chown {typed(error.filename)}")
     return None
 
 
@@ -104,6 +104,6 @@ def _only_here(remote: str, relay: Mapping[str, str]) -> Problem:
     names = " ".join(other) or "SSH_AUTH_SOCK"
     return Problem(
         f"{remote} lets this shell in, but not the relay, whose environment is another ({names})",
-        f"with systemd: systemctl --user import-environment {shlex.join(other or ['SSH_AUTH_SOCK'])} && "
+        f"with systemd: systemctl --user import-environment {' '.join(other or ['SSH_AUTH_SOCK'])} && "
         "systemctl --user restart autosync-relay; else start the relay from this shell",
     )

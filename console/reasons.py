@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from autosync.common.git import Git, GitError, split
+from autosync.common.shell import typed
 from autosync.watcher import quarantine
 from autosync.watcher.ignores import BUILT_IN
 from autosync.watcher.patterns import Patterns
 
 from . import wording
+from .choose import addition
 from .place import Place, Reason
 
 #: Paths in a folder that are named.
@@ -29,9 +30,9 @@ def outside(path: Path) -> Reason:
         top = asked.text if asked.code == 0 else None
     if top:
         return Reason(
-            f"it is in the repository {top}, which is not in the configuration", f"autosync init {shlex.quote(top)}"
+            f"it is in the repository {top}, which is not in the configuration", f"autosync init {typed(top)}"
         )
-    return Reason("it is in no repository of the configuration", f"autosync init {shlex.quote(os.fspath(start))}")
+    return Reason("it is in no repository of the configuration", addition(path))
 
 
 def reasons(place: Place, entry: dict[str, Any], now: float) -> Iterator[Reason]:
@@ -55,7 +56,7 @@ def reasons(place: Place, entry: dict[str, Any], now: float) -> Iterator[Reason]
             yield from _untold(place)
         yield from _travel(place, entry, waiting)
     except GitError as error:
-        yield Reason(str(error), f"see what git says: git -C {place.repo.path} status")
+        yield Reason(str(error), f"see what git says: git -C {typed(place.repo.path)} status")
 
 
 def version(place: Place, now: float) -> str | None:
@@ -69,7 +70,7 @@ def version(place: Place, now: float) -> str | None:
         return None
     commit, when, machine, author = said.split("\0")
     who = f"on {machine.strip()}" if machine.strip() else f"by {author}"
-    sentence = f"commit {commit} of {wording.ago(int(when), now)}, {who}"
+    sentence = f"commit {commit}, made {wording.ago(int(when), now)} {who}"
     remotes = git.run("for-each-ref", "--contains", commit, "--format=%(refname:short)", "refs/remotes/").text
     names = [line for line in remotes.splitlines() if not line.endswith("/HEAD")]
     return f"{sentence}; it is on {wording.listed(names)}" if names else f"{sentence}; it is here only"
@@ -85,7 +86,7 @@ def _tracked(place: Place) -> bool:
 
 def _absent(place: Place) -> Reason:
     git = place.repository.git
-    shown = shlex.quote(os.fspath(place.path))
+    shown = typed(place.path)
     had = (
         place.repository.reader().head().commit
         and git.run("log", "-1", "--no-show-signature", "--format=%h", "HEAD", "--", place.pathspec).text
@@ -104,7 +105,7 @@ def _left_out(place: Place) -> Reason | None:
     fields = split(said.stdout)
     if said.code == 0 and len(fields) == 4 and not fields[2].startswith("!"):
         source, line, pattern, _ = fields
-        add = f"git -C {shlex.quote(os.fspath(place.repo.path))} add -f {shlex.quote(place.name)}"
+        add = f"git -C {typed(place.repo.path)} add -f {typed(place.name)}"
         return Reason(
             f"git ignores it: {source}, line {line}: {pattern}",
             f"change that line; or, for this one alone: {add}",
@@ -138,7 +139,7 @@ def _folder(place: Place) -> Iterator[Reason]:
     changed = split(git.run("ls-files", "-z", "--others", "--modified", "--exclude-standard", "--", here).stdout)
     if changed:
         names = wording.listed([wording.plain(name) for name in changed], _NAMED)
-        first = shlex.quote(os.fspath(place.repo.path / changed[0]))
+        first = typed(place.repo.path / changed[0])
         yield Reason(
             f"{wording.count(len(changed), 'file is', 'files are')} not committed: {names}", f"autosync explain {first}"
         )
@@ -167,7 +168,7 @@ def _uncommitted(place: Place, entry: dict[str, Any], now: float) -> Iterator[Re
     if not place.settings.watch:
         yield Reason(
             "it is not committed, and the watcher does not commit here (watch = false)",
-            f"git -C {shlex.quote(os.fspath(place.repo.path))} commit, or set watch = true",
+            f"git -C {typed(place.repo.path)} commit, or set watch = true",
         )
         return
     if place.mode is None:
@@ -185,7 +186,7 @@ def _uncommitted(place: Place, entry: dict[str, Any], now: float) -> Iterator[Re
 
 
 def _soon(entry: dict[str, Any]) -> str:
-    return f"wait a moment, or: autosync sync {shlex.quote(entry['path'])}"
+    return f"wait a moment, or: autosync sync {typed(entry['path'])}"
 
 
 def _would_be_held(place: Place) -> dict[str, str] | None:
@@ -193,26 +194,26 @@ def _would_be_held(place: Place) -> dict[str, str] | None:
     if place.mode is None or place.folder:
         return None
     names = place.settings.quarantine
-    path = os.fsencode(place.name)
+    root, path = os.fsencode(place.repo.path), os.fsencode(place.name)
     allowed = place.repository.reader().config_all("autosync.allow")
     if Patterns(allowed).match(path):
         return None
     secrets = Patterns(quarantine.SECRET_NAMES if names is None else names)
-    found = quarantine.judge(path, place.size, place.settings.max_file_size, secrets)
+    found = quarantine.judge(root, path, place.size, place.settings.max_file_size, secrets)
     if found is None:
         try:
             with place.path.open("rb") as file:
-                found = quarantine.secret(path) if quarantine.is_secret(file.read(quarantine.HEAD)) else None
+                found = quarantine.secret(root, path) if quarantine.is_secret(file.read(quarantine.HEAD)) else None
         except OSError as error:
-            return {"reason": f"it cannot be read ({error.strerror})", "remedy": f"chmod u+r {shlex.quote(place.name)}"}
+            return {"reason": f"it cannot be read ({error.strerror})", "remedy": f"chmod u+r {typed(place.path)}"}
     return {"reason": found.reason, "remedy": found.remedy} if found else None
 
 
 def _untold(place: Place) -> Iterator[Reason]:
     """git was told not to look at the file."""
     listed = place.repository.git.run("ls-files", "-v", "-z", "--", place.pathspec).stdout
-    here = f"git -C {shlex.quote(os.fspath(place.repo.path))} update-index"
-    name = shlex.quote(place.name)
+    here = f"git -C {typed(place.repo.path)} update-index"
+    name = typed(place.name)
     if listed[:1].islower():
         yield Reason("git was told to take it for unchanged (assume-unchanged)", f"{here} --no-assume-unchanged {name}")
     elif listed[:1] == b"S" and place.mode is not None:
@@ -229,7 +230,7 @@ def _travel(place: Place, entry: dict[str, Any], waiting: bool) -> Iterator[Reas
     unpushed, unpulled = _differs(place)
     state, reason, remedy = entry["state"], entry["reason"], entry["remedy"]
     if unpushed:
-        yield Reason("its newest commit is not pushed yet", None if reason else f"autosync sync {entry['path']}")
+        yield Reason("its newest commit is not pushed yet", None if reason else f"autosync sync {typed(entry['path'])}")
     if unpulled:
         yield Reason("a newer version of it has come, and is not merged yet", None)
     stuck = state not in ("in sync", "unborn", "syncing")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from autosync.common.errors import Problem
 from autosync.common.git import Git, split
 from autosync.common.instance import Instance
 from autosync.common.repository import Repository
+from autosync.common.shell import typed
 
 from . import moments, wording
 from .choose import absolute, choose
@@ -49,7 +49,7 @@ def command(instance: Instance, file: Path, at: str | None) -> None:
         when = git.run("log", "-1", "--no-show-signature", "--format=%ci", commit, "--").text
         raise Problem(
             f"{file} did not exist at {at} (the version of {when})",
-            f"its versions: autosync restore {shlex.quote(str(file))}",
+            f"its versions: autosync restore {typed(file)}",
         )
     repository.make_own_folders()
     try:
@@ -70,7 +70,7 @@ def _commit_at(git: Git, at: str, file: Path) -> str:
         raise Problem(f"{at!r} is neither a time nor a commit", "say for example --at '2 hours ago'")
     found = git.run("rev-list", "-1", f"--before={at}", "HEAD", "--").text
     if not found:
-        raise Problem(f"nothing is as old as {at!r} here", f"its versions: autosync restore {shlex.quote(str(file))}")
+        raise Problem(f"nothing is as old as {at!r} here", f"its versions: autosync restore {typed(file)}")
     return found
 
 
@@ -79,7 +79,7 @@ def _refuse_uncommitted(git: Git, name: str, file: Path) -> None:
     if changed:
         paths = ", ".join(wording.plain(entry[3:]) for entry in split(changed)[:3])
         raise Problem(
-            f"there are changes that are not committed yet: {paths}", f"commit them first: autosync sync {file}"
+            f"there are changes that are not committed yet: {paths}", f"commit them first: autosync sync {typed(file)}"
         )
 
 
@@ -121,7 +121,7 @@ def _are_there(git: Git, names: list[str]) -> list[bool]:
 
 def _list(git: Git, name: str, file: Path) -> None:
     versions = _versions(git, name)
-    shown = shlex.quote(str(file))
+    shown = typed(file)
     if not versions:
         raise Problem(f"git has never had {file}", f"to see why: autosync explain {shown}")
     now = time.time()

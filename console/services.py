@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from autosync.common import control
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance
+from autosync.common.shell import typed
 
 from . import units
 
@@ -84,5 +84,7 @@ def start_command(instance: Instance, service: str) -> str:
     """The command that starts a service of this instance on this machine."""
     if instance.name == "default" and units.running():
         return f"autosync enable {service}"
-    option = "" if instance.name == "default" else f" --config {shlex.quote(str(instance.config))}"
-    return f"autosync-{service}{option} &"
+    option = "" if instance.name == "default" else f" --config {typed(instance.config)}"
+    # with a log of its own, and without the terminal, whose end would be its end
+    folder = instance.state.parent if instance.name == "default" else instance.state
+    return f"setsid --fork autosync-{service}{option} --log-file {typed(folder / f'{service}.log')}"

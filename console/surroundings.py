@@ -13,6 +13,7 @@ from autosync.common.config import Config, Reflector, Repo
 from autosync.common.errors import Problem
 from autosync.common.git import split
 from autosync.common.repository import Repository
+from autosync.common.shell import command_line, typed
 from autosync.watcher import filesystem, filters
 
 from . import wording
@@ -78,17 +79,18 @@ def missing_filters(repository: Repository, watcher: Mapping[str, str]) -> Itera
         ]
         command = next(filter(None, commands), None)
         if command is None:
-            held = filters.missing(name)
+            held = filters.missing(repository.path, name)
             yield Check("filters", problem=Problem(f"the filter '{name}' of {named[name]} is not set up", held.remedy))
             continue
         program = _program(command)
         if shutil.which(program, path=watcher.get("PATH")) is None:
             where = "the watcher's PATH" if watcher else "PATH"
+            edit = command_line("git", "-C", repository.path, "config", f"filter.{name}.clean", "COMMAND")
             yield Check(
                 "filters",
                 problem=Problem(
                     f"the filter '{name}' runs {program}, which is not in {where}",
-                    f"install {program}, or name it with its path: git config filter.{name}.clean",
+                    f"install {program}, or name it with its path: {edit}",
                 ),
             )
         else:
@@ -140,7 +142,7 @@ def sparkleshare(repository: Repository, upstream: str | None) -> Iterator[Check
     """What does not go together with SparkleShare's clients; ``upstream`` as in the survey (`origin/main`)."""
     if repository.work_tree is None:
         return
-    quoted = shlex.quote(os.fspath(repository.path))
+    quoted = typed(repository.path)
     ssh = repository.git.run("config", "--local", "--get", "core.sshCommand", check=False).text
     if "sparkleshare" in ssh.lower() or repository.path.parent == Path.home() / "SparkleShare":
         yield Check(
@@ -165,7 +167,7 @@ def sparkleshare(repository: Repository, upstream: str | None) -> Iterator[Check
                 problem=Problem(
                     f"the remote's branch {mark} says that files are stored through the filter '{name}', "
                     "which is not set up here",
-                    filters.missing(name).remedy,
+                    filters.missing(repository.path, name).remedy,
                 ),
             )
     if (repository.work_tree / ".sparkleshare").is_file():

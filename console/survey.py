@@ -17,6 +17,8 @@ from autosync.common.errors import Problem
 from autosync.common.git import GitError
 from autosync.common.instance import Instance
 from autosync.common.reader import Unreadable
+from autosync.common.repository import PAUSED_BY_HAND
+from autosync.common.shell import typed
 
 from . import copies, look, services
 from .look import Sight
@@ -146,7 +148,7 @@ def judge(known: Known, answers: dict[str, Answer]) -> tuple[str, str | None, st
     if sight.problem is not None:
         return "error", sight.problem.what, sight.problem.remedy
     if sight.paused is not None:
-        return "paused", sight.paused, f"autosync resume {known.repo.path}"
+        return "paused", sight.paused, f"autosync resume {typed(known.repo.path)}"
     if relay is not None and relay["state"] in _SERIOUS:
         return relay["state"], relay["reason"], relay["remedy"]
     if relay is None and (settings.push == "auto" or settings.pull != "never" or settings.announce):
@@ -162,7 +164,7 @@ def judge(known: Known, answers: dict[str, Answer]) -> tuple[str, str | None, st
 
 def kind(repository: dict[str, Any]) -> str:
     """`good`, `moving`, `paused`, `offline`, `conflict` or `needs you`: what a person has to know at a glance."""
-    if repository["quarantined"]:
+    if repository["quarantined"] or (repository["state"] == "paused" and repository["reason"] != PAUSED_BY_HAND):
         return "needs you"
     found = _KINDS.get(repository["state"], "needs you")
     # it waits for a push or pull by hand

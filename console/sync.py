@@ -16,6 +16,7 @@ from autosync.common.errors import EXIT_OK, EXIT_PROBLEM, Problem
 from autosync.common.git import GitError
 from autosync.common.instance import Instance
 from autosync.common.reader import Unreadable
+from autosync.common.shell import typed
 
 from . import look, services, wording
 from .choose import choose
@@ -54,7 +55,7 @@ def _preview(instance: Instance, repo: Repo) -> int:
         _tell(repo, "error", problem.what, problem.remedy)
         return EXIT_PROBLEM
     except (GitError, Unreadable, OSError) as error:
-        _tell(repo, "error", str(error), f"see: git -C {repo.path} fetch --dry-run")
+        _tell(repo, "error", str(error), f"see: git -C {typed(repo.path)} fetch --dry-run")
         return EXIT_PROBLEM
     status = found.status
     stuck = status.remedy is not None
@@ -137,7 +138,7 @@ async def _once(instance: Instance, repo: Repo, show: Callable[[str], None]) -> 
     return report or {
         "state": "syncing",
         "reason": "another sync of it is under way",
-        "remedy": f"autosync sync {repo.path}",
+        "remedy": f"autosync sync {typed(repo.path)}",
     }
 
 

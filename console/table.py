@@ -10,6 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from autosync.common.repository import PAUSED_BY_HAND
+from autosync.common.shell import typed
+
 from . import copies, wording
 from .survey import kind
 from .terminal import hanging
@@ -121,7 +124,9 @@ class StatusTable:
         if repository["progress"]:
             line = wording.plain(repository["progress"])
             yield Text(f"   {line[: self._width - 3]}", _QUIET)
-        if not state.endswith("not running") and state != "paused" and repository["reason"]:
+        if state == "paused" and repository["reason"] == PAUSED_BY_HAND:
+            yield from self._trouble(None, repository["remedy"])
+        elif not state.endswith("not running") and repository["reason"]:
             since = repository["last_error_since"] if repository["last_error"] == repository["reason"] else None
             yield from self._trouble(repository["reason"], repository["remedy"], since)
         elif state != repository["relay_state"] and repository["last_error"]:
@@ -132,7 +137,7 @@ class StatusTable:
             told = f"{wording.plain(copy['path'])} is another version of {wording.plain(copy['of'])}"
             yield from self._trouble(told, copies.remedy(repository["path"], copy))
         if more := repository["conflicts"][_COPIES:]:
-            command = f"git -C {repository['path']} ls-files '*.conflict-*'"
+            command = f"git -C {typed(repository['path'])} ls-files '*.conflict-*'"
             yield from self._trouble(f"and {len(more):,} more, see: {command}", None)
 
     # connections ------------------------------------------------------------------------------------

@@ -14,10 +14,12 @@ from autosync.common.git import Git, split
 from autosync.common.instance import Instance
 from autosync.common.operations import Operation, OperationLog
 from autosync.common.repository import Repository
+from autosync.common.shell import typed
 from autosync.relay.act import Actor, Failed
 from autosync.relay.conflict import original
 from autosync.relay.state import FastForward
 from autosync.relay.undo import TRAILER, reverse
+from autosync.watcher.identity import Identity
 
 from . import services, wording
 from .choose import choose, several
@@ -36,26 +38,28 @@ def command(instance: Instance, path: Path | None) -> None:
 
     Again takes back the one before. PATH is a repository, or lies in one; without it there must be only one.
     """
-    _, repos = config.load(instance.config)
+    settings, repos = config.load(instance.config)
     chosen = choose(instance, repos, [path] if path else ())
     if len(chosen) > 1:
         raise several(chosen, "undo")
-    asyncio.run(_undo(instance, Repository.open(chosen[0].path)))
+    asyncio.run(_undo(instance, Repository.open(chosen[0].path), Identity.here(settings.name)))
 
 
-async def _undo(instance: Instance, repository: Repository) -> None:
+async def _undo(instance: Instance, repository: Repository, fallback: Identity) -> None:
     repository.make_own_folders()
     operation = repository.operation()
     head = repository.reader().head()
     if head.branch is None or head.commit is None or operation:
         raise Problem(
             f"{repository.path} is not on a branch with commits" if not operation else f"a {operation} is under way",
-            f"look at: git -C {repository.path} status",
+            f"look at: git -C {typed(repository.path)} status",
         )
     log = OperationLog(instance.operations)
     found, parent = _newest(repository, log)
     subject = repository.git.run("log", "-1", "--no-show-signature", "--format=%s", found, "--").text
-    new = await reverse(repository, head.commit, found, parent)
+    # as the watcher does it where git does not know who the person is
+    nameless = repository.git.run("var", "GIT_COMMITTER_IDENT", check=False).code != 0
+    new = await reverse(repository, head.commit, found, parent, fallback.environment() if nameless else {})
     try:
         await Actor(repository, log, lambda _: None).fast_forward(FastForward(head.branch, head.commit, new))
     except Failed as failed:
@@ -63,8 +67,8 @@ async def _undo(instance: Instance, repository: Repository) -> None:
     log.append(Operation(str(repository.path), "undo", head.branch, head.commit, new, subject))
     say(f"undone: {wording.plain(subject)} ({found[:7]}); autosync undo again takes back the one before")
     for path in _copies_gone(repository.git, head.commit, new):
-        shown = wording.path(repository.path / path, Path.home())
-        say(f"the other version of a conflict went with it: autosync restore {shown} --at {found[:7]}")
+        again = f"autosync restore {typed(repository.path / path)} --at {found[:7]}"
+        say(wording.homely(f"the other version of a conflict went with it: {again}", Path.home()))
     await services.tell(instance, "look")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 import unicodedata
 from pathlib import Path
@@ -85,7 +86,10 @@ def homely(text: str, home: Path | None) -> str:
     """A sentence or command with `~` for the home folder, wherever a shell would read it so, too."""
     if home is None or home == Path("/") or str(home) not in text:
         return text
-    # not within quotes, where `~` stands for itself
+    # a word in quotes that begins with it, as `typed` makes them
+    quoted = re.compile(rf"(?<![^\s(])'{re.escape(str(home))}/([^'\n]+)'(?=[\s,;:)]|$)", re.MULTILINE)
+    text = quoted.sub(lambda found: f"~/{shlex.quote(found[1])}", text)
+    # but not within quotes, where `~` stands for itself
     pieces = re.split(r"('[^'\n]*'(?=\W|$)|\"[^\"\n]*\")", text)
     found = re.compile(rf"(?<![^\s(]){re.escape(str(home))}(?=/|[\s,;:)]|$)")
     return "".join(piece if number % 2 else found.sub("~", piece) for number, piece in enumerate(pieces))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from autosync.common.git import GitError, GitTimeout
+from autosync.common.shell import typed
 
 
 class Kind(Enum):
@@ -126,7 +127,7 @@ _SMALLER = "take the large file out of the commits that wait, or raise the limit
 def classify(error: GitError, remote: str, folder: str) -> Failure:
     """The failure behind a git command that talked to ``remote`` for the repository in ``folder``."""
     text = (error.message + "\n" + error.stdout.decode(errors="replace")).lower()
-    said = _last_line(error)
+    said, here = _last_line(error), typed(folder)
 
     def any_of(signs: tuple[str, ...]) -> bool:
         return any(sign in text for sign in signs)
@@ -140,14 +141,16 @@ def classify(error: GitError, remote: str, folder: str) -> Failure:
         lines = [line.strip() for line in told.splitlines() if line.strip() and not line.startswith("error: failed")]
         words = " / ".join(lines[-3:])[:300] or "without a word"
         what = f"the hook pre-push here does not let the push through ({words})"
-        return Failure(Kind.REJECTED, what, f"see what it wants with: git -C {folder} push {remote}")
+        return Failure(Kind.REJECTED, what, f"see what it wants with: git -C {here} push {typed(remote)}")
     if any_of(_TOO_LARGE[:2]):
         return Failure(Kind.TOO_LARGE, f"{remote} does not take so much at once ({said})", _SMALLER)
     if any_of(_CERTIFICATE):
-        remedy = f"see what it shows: git -C {folder} ls-remote {remote}; http.sslCAInfo names an authority to trust"
+        remedy = (
+            f"see what it shows: git -C {here} ls-remote {typed(remote)}; http.sslCAInfo names an authority to trust"
+        )
         return Failure(Kind.AUTH, f"{remote} cannot prove who it is ({said})", remedy)
     if any_of(_AUTH) or _DENIED.search(text):
-        remedy = f"check that this works without a password prompt: git -C {folder} ls-remote {remote}"
+        remedy = f"check that this works without a password prompt: git -C {here} ls-remote {typed(remote)}"
         return Failure(Kind.AUTH, f"{remote} refuses this machine ({said})", remedy)
     if error.code < 0:
         return Failure(
@@ -163,7 +166,7 @@ def classify(error: GitError, remote: str, folder: str) -> Failure:
         return Failure(
             Kind.MISSING,
             f"{remote} is not there ({said})",
-            f"look at its address: git -C {folder} remote get-url {remote}",
+            f"look at its address: git -C {here} remote get-url {typed(remote)}",
         )
     if "no space left" in text or "disk full" in text or "unable to write" in text:
         return Failure(Kind.UNSAFE, f"the disk is full ({said})", "make room; tried again by itself")
@@ -176,7 +179,7 @@ def classify(error: GitError, remote: str, folder: str) -> Failure:
             f"give this user write permission in {folder} and its remote",
         )
     return Failure(
-        Kind.UNSAFE, f"git {error.args_run[0]} failed ({said})", f"see: git -C {folder} status; git -C {folder} fsck"
+        Kind.UNSAFE, f"git {error.args_run[0]} failed ({said})", f"see: git -C {here} status; git -C {here} fsck"
     )
 
 
@@ -205,7 +208,7 @@ def in_the_way(error: GitError) -> Failure:
 
 
 def _rejected(error: GitError, remote: str, folder: str) -> Failure:
-    text = error.message + "\n" + error.stdout.decode(errors="replace")
+    here, text = typed(folder), error.message + "\n" + error.stdout.decode(errors="replace")
     reason = re.search(r"remote rejected\].*?\(([^)]*)\)", text)
     why = reason[1] if reason else _last_line(error)
     lowered = text.lower()
@@ -221,7 +224,7 @@ def _rejected(error: GitError, remote: str, folder: str) -> Failure:
     elif "checked out" in lowered or "denycurrentbranch" in lowered:
         kind, remedy = Kind.PROTECTED, "use a bare repository there (git clone --bare)"
     else:
-        kind, remedy = Kind.REJECTED, f"see what it wants with: git -C {folder} push {remote}"
+        kind, remedy = Kind.REJECTED, f"see what it wants with: git -C {here} push {typed(remote)}"
     return Failure(kind, f"{remote} does not take the push ({why}{remarks})", remedy)
 
 

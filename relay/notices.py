@@ -7,7 +7,6 @@ middle of.
 from __future__ import annotations
 
 import logging
-import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from pathlib import Path
 from autosync.common import buttons
 from autosync.common.config import Notify
 from autosync.common.desktop import Desktop, Notice, Urgency
+from autosync.common.repository import PAUSED_BY_HAND
+from autosync.common.shell import command_line, typed
 from autosync.common.troubles import Trouble, Troubles
 
 from . import arrivals
@@ -104,13 +105,14 @@ class Notices:
         desktop = self._ways.desktop
         offered = (buttons.show_files(desktop, shown), buttons.open_folder(desktop, path))
         desktop.show(f"conflict {path}", Notice(title, f"{what}\n{others}", "normal", offered))
-        compare = f"git -C {shlex.join([str(path), 'diff', '--no-index', '--', *copies[0]])}"
+        compare = f"{command_line('git', '-C', path, 'diff', '--no-index', '--', *copies[0])}"
         self._tell_persons(title, f"{what} {others}\nCompare: {compare}")
 
     def status(self, path: Path, status: Status, *, by_hand: bool = False, told: bool = False) -> None:
         """A repository's status, whenever it has changed. ``by_hand``: a person is in the middle of something there;
         ``told``: the person wants to know of commits that wait (`pull = "notify"`)."""
-        if status.name in _NEEDS_A_HAND and not by_hand:
+        stopped = status.name == "paused" and status.reason != PAUSED_BY_HAND
+        if (status.name in _NEEDS_A_HAND or stopped) and not by_hand:
             # an error waits for a person and goes on getting worse; the others are choices to be made
             urgency: Urgency = "critical" if status.name == "error" else "normal"
             trouble = Trouble(status.reason or status.name, status.remedy, urgency)
@@ -135,16 +137,20 @@ class Notices:
         """A machine is silent for longer than `silent-after`, since ``last`` (seconds since the epoch); None: it has
         spoken again."""
         if last is None:
+            title = f"{machine} is back"
             text = f"{machine} is heard again"
+            notice = Notice(text, "", "low")
             _log.info("%s", text)
-            self._ways.desktop.show(f"silent {machine}", Notice(text, "", "low"))
         else:
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(last))
-            text = f"{machine} has not been heard since {when}"
-            remedy = f"→ see that it runs and is online; if it is gone for good: autosync peers forget {machine}"
-            self._ways.desktop.show(f"silent {machine}", Notice(f"{machine} is silent", f"{text}\n{remedy}", "normal"))
-            _log.warning("%s", text)
-        self._tell_persons(f"{machine} is {'silent' if last is not None else 'back'}", text)
+            title = f"{machine} is silent"
+            what = f"{machine} has not been heard since {when}"
+            remedy = f"see that it runs and is online; if it is gone for good: autosync peers forget {typed(machine)}"
+            text = Trouble(what, remedy).text
+            notice = Notice(title, text, "normal")
+            _log.warning("%s", what)
+        self._ways.desktop.show(f"silent {machine}", notice)
+        self._tell_persons(title, text)
 
     def gone(self, path: Path) -> None:
         """The repository is not configured any more."""

@@ -8,6 +8,7 @@ merge, which refuses to touch an uncommitted file. The table of states is in doc
 from __future__ import annotations
 
 from autosync.common.repository import FINISH
+from autosync.common.shell import typed
 
 from .failures import ONCE_COMMITTED, Failure, Kind
 from .state import (
@@ -31,7 +32,7 @@ def plan(state: State) -> Plan:
     """The actions for ``state``, in order. Total: every state has a plan."""
     seen = state.seen
     if seen.paused is not None:
-        return Plan((), Status("paused", seen.paused, f"autosync resume {state.path}"))
+        return Plan((), Status("paused", seen.paused, f"autosync resume {typed(state.path)}"))
     announcements: tuple[Action, ...] = tuple(Announce(m) for m in seen.moves) if state.settings.announce else ()
     if seen.bare:
         return Plan(announcements, Status("in sync"))
@@ -45,12 +46,12 @@ def _work_tree(state: State) -> Plan:
         return _later(state, state.move_from, Recover(), Status("syncing"))
     if seen.operation is not None:
         finish = FINISH[seen.operation]
-        return _nothing("held", f"a {seen.operation} is under way", f"in {state.path}: {finish}")
+        return _nothing("held", f"a {seen.operation} is under way", f"in {typed(state.path)}: {finish}")
     if seen.branch is None:
-        return _nothing("held", "HEAD is detached", f"git -C {state.path} switch BRANCH")
+        return _nothing("held", "HEAD is detached", f"{_git(state)} switch BRANCH")
     branch = seen.branch.removeprefix("refs/heads/")
     if seen.upstream is None:
-        remedy = f"git -C {state.path} push -u REMOTE {branch}"
+        remedy = f"{_git(state)} push -u REMOTE {typed(branch)}"
         return _nothing("no upstream", f"the branch {branch} has no upstream", remedy)
     if state.invitation is not None and state.settings.pull == "auto":
         return Plan((DirectFetch(state.invitation),), Status("syncing"))
@@ -85,18 +86,20 @@ def _known(state: State) -> Plan:
             return Plan((), _trouble(state))
         return _push(state)
     remote = f"{seen.upstream.remote}/{seen.upstream.ref.removeprefix('refs/heads/')}"
+    there = typed(remote)
     if state.branch_absent:
+        refs = f"{seen.branch}:{seen.upstream.ref}"
         return _nothing(
             "held",
             f"{remote} was there and is gone",
-            f"to put it back: git -C {state.path} push {seen.upstream.remote} {seen.branch}:{seen.upstream.ref}",
+            f"to put it back: {_git(state)} push {typed(seen.upstream.remote)} {typed(refs)}",
         )
     if not seen.related:
         return _nothing(
             "held",
             f"{remote} has nothing in common with the branch here",
-            f"look at it with git -C {state.path} log {remote}; "
-            f"to join the two: git -C {state.path} merge --allow-unrelated-histories {remote}, and where both have a "
+            f"look at it with {_git(state)} log {there}; "
+            f"to join the two: {_git(state)} merge --allow-unrelated-histories {there}, and where both have a "
             "file of one name, put it right, then git add it and git commit",
         )
     if seen.behind:
@@ -116,11 +119,12 @@ def _integrate(state: State) -> Plan:
         return _behind(state)
     remote = f"{seen.upstream.remote}/{seen.upstream.ref.removeprefix('refs/heads/')}"
     if seen.base_lost:
+        there = typed(remote)
         return _nothing(
             "held",
             f"the history of {remote} was rewritten",
-            f"to keep both: git -C {state.path} merge {remote}; "
-            f"to follow it: git -C {state.path} branch before-rewrite && git -C {state.path} reset --keep {remote}",
+            f"to keep both: {_git(state)} merge {there}; "
+            f"to follow it: {_git(state)} branch before-rewrite && {_git(state)} reset --keep {there}",
         )
     if not seen.ahead:
         return _later(state, state.move_from, FastForward(seen.branch, seen.head, seen.tip), _trouble(state))
@@ -128,7 +132,7 @@ def _integrate(state: State) -> Plan:
         return _nothing(
             "diverged",
             f'both sides changed the same, and conflict = "stop" is set for {state.path}',
-            f"git -C {state.path} merge {remote}",
+            f"{_git(state)} merge {typed(remote)}",
         )
     return _later(state, state.move_from, Merge(seen.branch, seen.head, seen.tip), _trouble(state))
 
@@ -142,8 +146,10 @@ def _accept(state: State, branch: str, head: str, offer: str) -> Plan:
 def _behind(state: State) -> Plan:
     seen = state.seen
     count = "1 commit waits" if seen.behind == 1 else f"{seen.behind} commits wait"
-    name: Name = "diverged" if seen.ahead else "behind"
-    return _nothing(name, f'{count} (pull = "{state.settings.pull}")', f"git -C {state.path} pull")
+    # git asks how, where both sides have commits: merged, as here
+    name: Name
+    name, how = ("diverged", " --no-rebase") if seen.ahead else ("behind", "")
+    return _nothing(name, f'{count} (pull = "{state.settings.pull}")', f"{_git(state)} pull{how}")
 
 
 def _push(state: State) -> Plan:
@@ -153,7 +159,7 @@ def _push(state: State) -> Plan:
     assert seen.head is not None
     if state.settings.push == "manual":
         count = "1 commit waits" if seen.ahead == 1 else f"{seen.ahead or 'all'} commits wait"
-        return _nothing("ahead", f"{count} for a push by hand", f"git -C {state.path} push")
+        return _nothing("ahead", f"{count} for a push by hand", f"{_git(state)} push")
     if seen.head == state.borrowed and state.now < state.borrowed_until:
         # the machine that it came from pushes it; a second push would take as long as the first
         return Plan((), Status("in sync", "the newest commit came directly from another machine"), state.borrowed_until)
@@ -171,6 +177,11 @@ def _later(state: State, when: float, action: Action, meanwhile: Status) -> Plan
     return Plan((), meanwhile, when)
 
 
+def _git(state: State) -> str:
+    """How a command begins that a person is to type."""
+    return f"git -C {typed(state.path)}"
+
+
 def _nothing(name: Name, reason: str, remedy: str | None = None) -> Plan:
     return Plan((), Status(name, reason, remedy))
 
@@ -182,7 +193,7 @@ def _trouble(state: State) -> Status:
     remedy = failure.remedy
     if remedy == ONCE_COMMITTED and not state.settings.watch:
         # nobody else commits here
-        remedy = f"commit them: git -C {state.path} commit -a; the rest goes on by itself"
+        remedy = f"commit them: {_git(state)} commit -a; the rest goes on by itself"
     return Status(_NAMES.get(failure.kind, "error"), failure.what, remedy)
 
 

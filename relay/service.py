@@ -20,6 +20,7 @@ from autosync.common.errors import Problem
 from autosync.common.frugal import give_back
 from autosync.common.git import GitError
 from autosync.common.instance import Instance
+from autosync.common.shell import typed
 from autosync.common.systemd import ServiceManager, repositories
 from autosync.common.version import version
 
@@ -389,6 +390,6 @@ class Service:
         for text in paths:
             worker = self._workers.get(Path(text))
             if worker is None:
-                raise Problem(f"{text} is not in {self._instance.config}", f"add it with: autosync init {text}")
+                raise Problem(f"{text} is not in {self._instance.config}", f"add it with: autosync init {typed(text)}")
             chosen.append(worker)
         return chosen

@@ -22,6 +22,7 @@ from autosync.common.progress import Meter
 from autosync.common.reader import Unreadable
 from autosync.common.repository import Repository
 from autosync.common.shared import SharedSettings
+from autosync.common.shell import typed
 
 from .act import Actor, BranchAbsent, Failed, Stopped
 from .announcement import Announcement
@@ -268,7 +269,7 @@ class Worker:
         except Problem as problem:
             return self._trouble(Failure(Kind.UNSAFE, problem.what, problem.remedy or ""))
         except (Unreadable, OSError) as error:
-            remedy = f"look at it with: git -C {self.repo.path} fsck"
+            remedy = f"look at it with: git -C {typed(self.repo.path)} fsck"
             return self._trouble(Failure(Kind.UNSAFE, f"cannot read {self.repo.path} ({error})", remedy))
         except GitError as error:
             return self._trouble(Failure(Kind.BUG, str(error), "see the relay's log"))

@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import logging
 import os
-import shlex
 import shutil
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from autosync.common.desktop import Button, Desktop, Notice
+from autosync.common.shell import typed
 
 _log = logging.getLogger(__name__)
 _MOST_CHARACTERS = 10_000
@@ -85,7 +85,7 @@ class Asking:
 
     @property
     def _command(self) -> str:
-        return f'autosync describe {shlex.quote(str(self._path))} "message"'
+        return f'autosync describe {typed(self._path)} "message"'
 
     @property
     def _key(self) -> str:

@@ -120,6 +120,6 @@ class Finder:
         if unfiltered:
             # a locked clone holds what is stored: no change, and nothing to hold
             changed = await scan.changed(self._git)
-            found.held |= {path: filters.missing(named[path]) for path in unfiltered & changed}
+            found.held |= {path: filters.missing(self._repository.path, named[path]) for path in unfiltered & changed}
             found.present = [path for path in found.present if path not in unfiltered]
         found.filters = {name for path, name in named.items() if path not in unfiltered}

@@ -24,18 +24,20 @@ from autosync.common.operations import Operation
 from autosync.common.rawdiff import Row, parse
 from autosync.common.reader import Reader
 from autosync.common.repository import Repository
+from autosync.common.shell import typed
 
 from . import brake, context, courtesy, journal, message, quarantine, rawdiff, scan, staging
 from .asking import Asking
 from .candidates import Candidates, Finder
 from .courtesy import Hold, Mark
 from .gitconfig import GitConfig
+from .identity import Identity
 from .ignores import own_patterns
 from .message import Change
 from .overlap import overlapped
 from .patterns import Patterns
 from .person_hooks import PersonHooks, Rejected
-from .publish import Identity, Publisher, last_line
+from .publish import Publisher, last_line
 from .quarantine import Held
 
 _log = logging.getLogger(__name__)
@@ -282,7 +284,8 @@ class _Attempt:
         by_hand = {row.path for row in staged}
         if self._of.forgotten(staged):
             return list(by_hand.union(paths))
-        waiting = Held("it has changes staged by hand", "git commit", tried_again=True)
+        commit = f"git -C {typed(self._repository.path)} commit"
+        waiting = Held("it has changes staged by hand", commit, tried_again=True)
         outcome.held |= {path: waiting for path in paths if path in by_hand}
         return [path for path in paths if path not in by_hand]
 
@@ -336,7 +339,7 @@ class _Attempt:
             "brake",
             f"{gone} of {tracked} files are gone",
             "bring them back (is a disk not mounted?), or: "
-            f"autosync resume --confirm-deletions {self._repository.path}",
+            f"autosync resume --confirm-deletions {typed(self._repository.path)}",
         )
 
     async def _tree(self, base: str) -> tuple[str, list[Row]]:
@@ -367,7 +370,7 @@ class _Attempt:
         except Rejected as rejected:
             raise Problem(
                 f"the hook {name} rejects the commit ({last_line(rejected.said)})",
-                f"mend what it names, then: autosync sync {self._repository.path}",
+                f"mend what it names, then: autosync sync {typed(self._repository.path)}",
             ) from rejected
 
     async def _second_index(self, rows: list[Row]) -> Path:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from autosync.common.git import Git, split
 from autosync.common.repository import Repository
+from autosync.common.shell import typed
 
 from .gitconfig import GitConfig
 from .quarantine import Held
-
-_REMEDIES = {"lfs": "git lfs install", "git-crypt": "git-crypt unlock"}
 
 
 def attributes_name_filters(repository: Repository, config: GitConfig, paths: Iterable[bytes]) -> bool:
@@ -50,9 +49,10 @@ def configured(name: str, config: GitConfig) -> bool:
     return bool(config.get(f"filter.{name}.clean") or config.get(f"filter.{name}.process"))
 
 
-def missing(name: str) -> Held:
-    """The verdict on a path whose filter is not set up."""
-    remedy = _REMEDIES.get(name, f"git config filter.{name}.clean COMMAND")
+def missing(root: Path, name: str) -> Held:
+    """The verdict on a path in the work tree at ``root`` whose filter is not set up."""
+    known = {"lfs": "git lfs install", "git-crypt": f"(cd {typed(root)} && git-crypt unlock)"}
+    remedy = known.get(name, f"git -C {typed(root)} config {typed(f'filter.{name}.clean')} COMMAND")
     return Held(f"its filter '{name}' is not set up here: it would be stored unfiltered", remedy, tried_again=True)
 
 

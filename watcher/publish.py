@@ -17,26 +17,9 @@ from autosync.common.repository import Repository
 
 from . import journal
 from .courtesy import Mark
+from .identity import Identity
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Which machine and user: for messages, and for commits where git has no identity of its own."""
-
-    machine: str
-    user: str
-
-    def environment(self) -> dict[str, str]:
-        """Environment that makes git use it."""
-        email = f"{self.user}@{self.machine}"
-        return {
-            "GIT_AUTHOR_NAME": self.user,
-            "GIT_AUTHOR_EMAIL": email,
-            "GIT_COMMITTER_NAME": self.user,
-            "GIT_COMMITTER_EMAIL": email,
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from dataclasses import dataclass
+
+from autosync.common.shell import command_line
 
 from .patterns import Patterns
 
@@ -62,10 +63,10 @@ def is_secret(head: bytes) -> bool:
     return any(sign in head for sign in _SIGNS) and _SECRET_CONTENT.search(head) is not None
 
 
-def release_command(path: bytes) -> str:
-    """The command that lets ``path`` pass, for good."""
-    pattern = release_pattern(path).encode(errors="backslashreplace").decode()
-    return f"to let it pass: git config --add autosync.allow {shlex.quote(pattern)}"
+def release_command(root: bytes, path: bytes) -> str:
+    """The command that lets ``path``, in the work tree at ``root``, pass for good."""
+    command = command_line("git", "-C", os.fsdecode(root), "config", "--add", "autosync.allow", release_pattern(path))
+    return f"to let it pass: {command}"
 
 
 def release_pattern(path: bytes) -> str:
@@ -75,21 +76,24 @@ def release_pattern(path: bytes) -> str:
     return os.fsdecode(b"/" + escaped)
 
 
-def judge(path: bytes, size: int, limit: int, names: Patterns) -> Held | None:
-    """What name and size (bytes; ``limit`` 0: any) say. The content is asked of `is_secret`."""
+def judge(root: bytes, path: bytes, size: int, limit: int, names: Patterns) -> Held | None:
+    """What name and size (bytes; ``limit`` 0: any) say of a path in the work tree at ``root``.
+
+    The content is asked of `is_secret`.
+    """
     if limit and size > limit:
         return Held(
             f"{_megabytes(size)} is more than max-file-size ({_megabytes(limit)})",
-            f"{release_command(path)}, or raise max-file-size",
+            f"{release_command(root, path)}, or raise max-file-size",
         )
     if names.match(path):
-        return Held("it looks like a secret by its name", release_command(path))
+        return Held("it looks like a secret by its name", release_command(root, path))
     return None
 
 
-def secret(path: bytes) -> Held:
+def secret(root: bytes, path: bytes) -> Held:
     """The verdict on a path whose content is one."""
-    return Held("it holds a private key", release_command(path))
+    return Held("it holds a private key", release_command(root, path))
 
 
 def _megabytes(size: int) -> str:

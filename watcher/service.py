@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import logging
 import os
 import time
@@ -25,8 +24,8 @@ from autosync.common.systemd import ServiceManager, repositories
 from autosync.common.version import version
 
 from . import mounts
+from .identity import Identity
 from .notices import Notices
-from .publish import Identity
 from .worker import Service, Worker
 
 _log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ class Watcher:
         self._desktop = Desktop()
         self._desktop.wanted = config.notify.desktop
         self._service = Service(
-            Identity(config.name, user_name()),
+            Identity.here(config.name),
             OperationLog(instance.operations),
             Notices(self._desktop, instance.config),
             changed=self._tell_manager,
@@ -79,7 +78,7 @@ class Watcher:
 
     def _read_again(self) -> None:
         config, repos = load(self._instance.config)
-        identity = Identity(config.name, user_name())
+        identity = Identity.here(config.name)
         renamed = identity != self._service.identity
         self._service = Service(identity, self._service.operations, self._service.notices, changed=self._tell_manager)
         self._desktop.wanted = config.notify.desktop
@@ -201,11 +200,3 @@ class Watcher:
                 raise Problem(f"{path} is not in {self._instance.config}", "name a configured repository")
             chosen.append(found[0])
         return chosen
-
-
-def user_name() -> str:
-    """Who runs this, for messages and for commits where git has no identity."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # no such user in the data base
-        return f"uid{os.getuid()}"

@@ -89,9 +89,9 @@ class Chooser:
             self.choice.inner.setdefault(repository, []).append(path)
             return
         if stat.S_ISREG(found.st_mode) and not rules.allowed.match(path):
-            verdict = quarantine.judge(path, found.st_size, rules.size_limit, rules.secrets)
+            verdict = quarantine.judge(self._root, path, found.st_size, rules.size_limit, rules.secrets)
             if verdict is None and found.st_size and quarantine.is_secret(self._head(path)):
-                verdict = quarantine.secret(path)
+                verdict = quarantine.secret(self._root, path)
             elif verdict is not None and rules.size_limit and found.st_size > rules.size_limit:
                 self.choice.held[path] = verdict
                 return

@@ -28,10 +28,10 @@ from .attempts import Attempts, Pause
 from .commit import Committer, Outcome
 from .condition import Condition
 from .courtesy import Hold
+from .identity import Identity
 from .ignores import ignored_by_git
 from .notices import Notices
 from .overlap import alongside
-from .publish import Identity
 from .settle import Kind, Settling
 from .watch import Anew, Watch
 

@@ -15,6 +15,7 @@ import tomli
 from pydantic import BaseModel, ValidationError
 
 from ..errors import Problem
+from ..shell import typed
 from .model import Config, OneReflector, OneXmpp, Reflector, RepositoryEntry, Settings, Shared, Xmpp, explicit
 
 #: A file at a repository's root, committed and so shared by all machines.
@@ -101,7 +102,7 @@ def read_secret(path: Path) -> str:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             if mode & 0o077:
-                raise Problem(f"{path} can be read by others", f"chmod 600 {path}")
+                raise Problem(f"{path} can be read by others", f"chmod 600 {typed(path)}")
             line = file.readline(4096).rstrip(b"\r\n")
     except OSError as error:
         raise Problem(f"cannot read {path} ({error.strerror})", "make it, with mode 600") from error

@@ -51,6 +51,7 @@ def command(_: Instance, once: bool) -> int:
 
 
 def _tour(stage: Stage, show: Show, waiting: Callable[[str], None]) -> None:
+    waiting("")
     show.beginning(stage)
     for number, step in enumerate(steps(), 1):
         stage.check()

@@ -55,7 +55,7 @@ def committed(machine, name: str, content: str = "x", push: bool = True) -> str:
 def test_of_a_synchronised_file_it_says_which_version_is_where(alive):
     commit = committed(alive, "a b/ü.txt")
     found = explain(alive, alive.notes / "a b/ü.txt")
-    assert found["version"] == f"commit {commit} of just now, on desk; it is on origin/main"
+    assert found["version"] == f"commit {commit}, made just now on desk; it is on origin/main"
     code, out, _ = alive.run("explain", alive.notes / "a b", alive.notes)
     assert code == 0, out
     assert out.count(f"✓ commit {commit}") == 2
@@ -186,7 +186,7 @@ def test_a_commit_that_has_not_been_pushed_concerns_its_files_alone(alive):
         "its newest commit is not pushed yet",
         "the repository is offline: origin cannot be reached",
     ]
-    assert found["version"] == f"commit {commit} of just now, on desk; it is here only"
+    assert found["version"] == f"commit {commit}, made just now on desk; it is here only"
     assert explain(alive, alive.notes / "old")["reasons"] == []
 
 

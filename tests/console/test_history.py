@@ -170,3 +170,13 @@ def test_peers_without_a_relay_says_how_to_start_one(machine):
     assert code == 1
     assert err.startswith("autosync peers: the relay is not running")
     assert machine.run("peers", "list")[2].startswith("autosync peers list: the relay")
+
+
+def test_undo_where_git_does_not_know_the_person(machine, home, monkeypatch):
+    automatic(machine, "a", "1\n")
+    (home / ".gitconfig").write_text("[user]\nuseConfigOnly = true\n")
+    for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"):
+        monkeypatch.delenv(name, raising=False)
+    code, _, err = machine.run("undo")
+    assert (code, err) == (0, "")
+    assert git(machine.notes, "log", "-1", "--format=%ae").endswith("@laptop")

@@ -327,3 +327,21 @@ def test_help_shows_every_command_without_importing_any():
         assert f"\n  {name} " in done.stdout
     for heavy in ("rich", "pygit2", "pydantic", "autosync.console.survey"):
         assert f"'{heavy}'" not in done.stdout
+
+
+def test_a_pause_that_nobody_has_made_needs_the_person(machine):
+    mark = machine.notes / ".git" / "autosync" / "paused"
+    mark.parent.mkdir(exist_ok=True)
+    with (
+        running(machine.instance, "watcher", {"status": watcher_status(watcher_entry(machine.notes))}),
+        running(machine.instance, "relay", {"status": relay_status(relay_entry(machine.notes))}),
+    ):
+        mark.touch()
+        _, out, _ = machine.run("status")
+        assert "paused\n   → autosync resume ~/notes\n" in out
+        assert "paused by hand" not in out
+        assert out.endswith("nothing needs you\n")
+        mark.write_text("another repository is here now\n")
+        _, out, _ = machine.run("status")
+    assert "   another repository is here now\n   → autosync resume ~/notes\n" in out
+    assert out.endswith("1 needs you\n")

@@ -54,8 +54,10 @@ def test_paths_are_printable_and_short():
 def test_the_home_folder_is_written_as_a_shell_reads_it():
     home = Path("/home/rene")
     assert wording.homely("git -C /home/rene/a b; /home/rene", home) == "git -C ~/a b; ~"
-    for kept in ("rm '/home/rene/a b'", 'x "/home/rene/a"', "/home/renee", "/srv/home/rene", "--file=/home/rene/x"):
+    for kept in ('x "/home/rene/a"', "/home/renee", "/srv/home/rene", "--file=/home/rene/x"):
         assert wording.homely(kept, home) == kept
+    assert wording.homely("rm '/home/rene/a b'; x", home) == "rm ~/'a b'; x"
+    assert wording.homely("rm '/home/rene/a'\"'\"'b'", home) == "rm '/home/rene/a'\"'\"'b'"
     assert wording.homely("it's in /home/rene/x: don't", home) == "it's in ~/x: don't"
     assert wording.homely("/x", Path("/")) == "/x"
 

@@ -169,7 +169,9 @@ def test_another_configuration_is_not_systemds(systemd, tmp_path, capsys):
 def test_the_remedy_for_a_service_that_does_not_run(systemd, monkeypatch):
     assert services.start_command(Instance.of(), "relay") == "autosync enable relay"
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere")
-    assert services.start_command(Instance.of(), "relay") == "autosync-relay &"
+    assert services.start_command(Instance.of(), "relay") == (
+        f"setsid --fork autosync-relay --log-file {Instance.of().state.parent}/relay.log"
+    )
 
 
 def test_the_commands_are_those_in_the_path(home, monkeypatch):

@@ -27,7 +27,7 @@ from autosync.relay.worker import Worker
 from autosync.watcher import scan
 from autosync.watcher.asking import Asking
 from autosync.watcher.commit import Committer, Outcome
-from autosync.watcher.publish import Identity
+from autosync.watcher.identity import Identity
 from tests.proof.edits import Person
 from tests.proof.ledger import BY_HAND, Ledger, Pending, on_disk, reachable, tree
 from tests.support.git import git

@@ -8,6 +8,7 @@ import pytest
 
 from autosync.common.config import Notify
 from autosync.common.desktop import Notice
+from autosync.common.repository import PAUSED_BY_HAND
 from autosync.relay.arrivals import Arrival
 from autosync.relay.conflict import Conflict
 from autosync.relay.notices import Notices, Ways
@@ -107,9 +108,32 @@ def test_what_a_person_has_paused_or_removed_is_no_trouble_any_more(notices, scr
     assert screen.now == {}
 
 
+def test_a_pause_that_nobody_has_made_is_told(notices, screen):
+    notices.status(PATH, Status("paused", "another repository is here now", "autosync resume /home/rene/notes"))
+    assert screen.now["trouble"].title == "notes needs you"
+    assert "another repository is here now\n→ autosync resume" in screen.now["trouble"].text
+
+
+def test_a_silent_machine_is_told_once_and_its_return(notices, screen, told):
+    notices.silent("desk", 0.0)
+    notice = screen.now["silent desk"]
+    assert notice.title == "desk is silent"
+    assert notice.text.startswith("desk has not been heard since 19")
+    assert notice.text.endswith("→ see that it runs and is online; if it is gone for good: autosync peers forget desk")
+    assert notice.urgency == "normal"
+    notices.silent("desk", None)
+    # in the place of the first
+    assert screen.now["silent desk"].title == "desk is heard again"
+    assert screen.now["silent desk"].urgency == "low"
+    texts = [text for _, text in told]
+    assert [text.splitlines()[0] for text in texts] == ["laptop: desk is silent", "laptop: desk is back"]
+    assert "autosync peers forget desk" in texts[0]
+
+
 def test_daily_life_is_not_told(notices, told, screen):
-    for name in ("in sync", "syncing", "ahead", "behind", "waiting", "offline", "paused", "unborn"):
+    for name in ("in sync", "syncing", "ahead", "behind", "waiting", "offline", "unborn"):
         notices.status(PATH, Status(name, "reason"))
+    notices.status(PATH, Status("paused", PAUSED_BY_HAND))
     notices.status(PATH, Status("held", "a rebase is in progress"), by_hand=True)
     assert (told, screen.shown) == ([], [])
 

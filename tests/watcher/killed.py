@@ -19,7 +19,7 @@ from autosync.common.desktop import Desktop
 from autosync.common.repository import Repository
 from autosync.watcher.asking import Asking
 from autosync.watcher.commit import Committer
-from autosync.watcher.publish import Identity
+from autosync.watcher.identity import Identity
 
 steps = last = 0
 
