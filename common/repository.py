@@ -36,8 +36,6 @@ FINISH = {
     "revert": "git revert --continue, or git revert --abort",
     "bisect": "git bisect reset",
 }
-
-
 #: The reason of a pause that a person made; another one needs the person.
 PAUSED_BY_HAND = "paused by hand"
 
