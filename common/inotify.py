@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import errno
 import fcntl
+import functools
 import os
 import struct
 import termios
@@ -19,6 +20,8 @@ from typing import Any, NamedTuple
 import pyinotify
 
 pyinotify.log.handlers.clear()  # it installs a handler of its own on import
+# it looks for the C library anew for each instance, by a child process; what it finds has no state
+pyinotify.INotifyWrapper.create = functools.cache(pyinotify.INotifyWrapper.create)
 
 _HEADER = struct.Struct("iIII")
 

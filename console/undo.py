@@ -15,8 +15,9 @@ from autosync.common.instance import Instance
 from autosync.common.operations import Operation, OperationLog
 from autosync.common.repository import Repository
 from autosync.common.shell import typed
-from autosync.relay.act import Actor, Failed
+from autosync.relay.act import Actor
 from autosync.relay.conflict import original
+from autosync.relay.failures import Failed
 from autosync.relay.state import FastForward
 from autosync.relay.undo import TRAILER, reverse
 from autosync.watcher.identity import Identity

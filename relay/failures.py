@@ -124,6 +124,14 @@ _IN_THE_WAY = (
 _SMALLER = "take the large file out of the commits that wait, or raise the limit there"
 
 
+class Failed(Exception):
+    """An action that met trouble; ``failure`` tells which."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.what)
+        self.failure = failure
+
+
 def classify(error: GitError, remote: str, folder: str) -> Failure:
     """The failure behind a git command that talked to ``remote`` for the repository in ``folder``."""
     text = (error.message + "\n" + error.stdout.decode(errors="replace")).lower()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from autosync.common import cli, logs
+from autosync.common import cli, descriptors, logs
 from autosync.common.errors import exit_code
 from autosync.common.frugal import keep_little
 from autosync.common.git import Git
@@ -18,6 +18,8 @@ from autosync.common.private import keep_from_dumps
 from autosync.common.service import only_one, run_until_stopped
 from autosync.common.systemd import ServiceManager
 from autosync.common.version import version
+
+from .writers import DESCRIPTORS
 
 
 @click.command("autosync-relay")
@@ -60,6 +62,7 @@ def _run(instance: Instance, once: Path | None) -> int:
     keep_little()
     if once is not None:
         return _once(instance, once)
+    descriptors.allow(DESCRIPTORS)
     from .service import Service
 
     manager = ServiceManager()

@@ -24,11 +24,11 @@ from autosync.common.repository import Repository
 from autosync.common.shared import SharedSettings
 from autosync.common.shell import typed
 
-from .act import Actor, BranchAbsent, Failed, Stopped
+from .act import Actor, BranchAbsent, Stopped
 from .announcement import Announcement
 from .announcement import Kind as AnnouncementKind
 from .conflict import Conflict
-from .failures import REFUSED, Failure, Kind
+from .failures import REFUSED, Failed, Failure, Kind
 from .identity import Identity
 from .look import look, remember
 from .memory import Memory

@@ -21,6 +21,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+#: Descriptors that the relay wants: several repositories may be moved at once, each with many files.
+DESCRIPTORS = 65_536
+_SHARE = 16
+
+
+def descriptors_for_one() -> int:
+    """How many files may be held open for one purpose in one repository."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE
+
 
 @dataclass(frozen=True, slots=True)
 class _File:
@@ -62,7 +71,7 @@ class Guard:
     def hold(self, paths: Iterable[str]) -> None:
         """Open the files at ``paths``, and see who writes to them. For a thread: there may be many."""
         # with more files than may be open, the rest is looked at, and not held
-        room = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+        room = descriptors_for_one()
         for path in paths:
             try:
                 flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOATIME
@@ -73,7 +82,7 @@ class Guard:
             if not stat.S_ISREG(before.st_mode):
                 os.close(descriptor)
                 continue
-            if _open_for_writing(descriptor):
+            if open_for_writing(descriptor):
                 self.written.append(path)
             if len(self._files) < room:
                 self._files.append(_File(path, descriptor, before))
@@ -85,18 +94,11 @@ class Guard:
         found = []
         for file in self._files:
             now = os.fstat(file.descriptor)
-            busy = _open_for_writing(file.descriptor)
+            busy = open_for_writing(file.descriptor)
             changed = (now.st_mtime_ns, now.st_size) != (file.before.st_mtime_ns, file.before.st_size)
-            if (busy or changed) and not self._in_place(file):
+            if (busy or changed) and not in_place(self._root, file.path, now):
                 found.append(Stray(file.path, file.descriptor, not busy))
         return found
-
-    def _in_place(self, file: _File) -> bool:
-        try:
-            there = (self._root / file.path).lstat()
-        except OSError:
-            return False
-        return (there.st_dev, there.st_ino) == (file.before.st_dev, file.before.st_ino)
 
     def close(self) -> None:
         for file in self._files:
@@ -104,15 +106,17 @@ class Guard:
         self._files = []
 
 
-def _open(path: Path, flags: int) -> int:
+def in_place(root: Path, path: str, file: os.stat_result) -> bool:
+    """Whether ``path`` below ``root`` leads to this very file."""
     try:
-        return os.open(path, flags)
-    except PermissionError:
-        # O_NOATIME is for the owner only
-        return os.open(path, flags & ~os.O_NOATIME)
+        there = (root / path).lstat()
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (file.st_dev, file.st_ino)
 
 
-def _open_for_writing(descriptor: int) -> bool:
+def open_for_writing(descriptor: int) -> bool:
+    """Whether anybody has the file open for writing, as far as a read lease tells."""
     try:
         # whoever opens the file while the lease is held makes the kernel send a signal: one that is ignored
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
@@ -122,3 +126,11 @@ def _open_for_writing(descriptor: int) -> bool:
     with contextlib.suppress(OSError):
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False
+
+
+def _open(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags)
+    except PermissionError:
+        # O_NOATIME is for the owner only
+        return os.open(path, flags & ~os.O_NOATIME)

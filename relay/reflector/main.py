@@ -8,7 +8,6 @@ import errno
 import logging
 import os
 import re
-import resource
 import socket
 import ssl
 import tempfile
@@ -18,7 +17,7 @@ from typing import cast
 
 import click
 
-from autosync.common import cli, logs
+from autosync.common import cli, descriptors, logs
 from autosync.common.errors import Problem, exit_code
 from autosync.common.private import keep_from_dumps
 from autosync.common.service import run_until_stopped
@@ -183,16 +182,10 @@ def _reload(context: ssl.SSLContext | None, cert: Path | None, key: Path | None)
 
 def _affordable(connections: int) -> int:
     """As many connections as this process may have descriptors for."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + _RESERVED_DESCRIPTORS
-    if soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    if soft < wanted:
-        _log.warning(
-            "descriptors suffice for %d connections only; raise the limit of open files", soft - _RESERVED_DESCRIPTORS
-        )
-    return max(1, min(connections, soft - _RESERVED_DESCRIPTORS))
+    left = descriptors.allow(connections + _RESERVED_DESCRIPTORS) - _RESERVED_DESCRIPTORS
+    if left < connections:
+        _log.warning("descriptors suffice for %d connections only; raise the limit of open files", left)
+    return max(1, min(connections, left))
 
 
 def _cannot_listen(address: str, error: OSError) -> Problem:

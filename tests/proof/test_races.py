@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -150,3 +151,68 @@ def test_a_slow_checkout_is_not_cut_short_again_and_again(two, monkeypatch):
     monkeypatch.setattr(Git, "call", noted)
     assert b.relay() == "in sync"
     assert limits == [NETWORK_LIMIT]
+
+
+# As an editor does, while git writes the file before: a new version takes the name of the old one, or the old one goes
+# and a new one is made. Then the filter waits until somebody has it open, for git is faster than any answer can be.
+_SAVING = """\
+import os, pathlib, shutil, sys, time
+sys.stdout.write(sys.stdin.read())
+notes = pathlib.Path(sys.argv[3])
+if sys.argv[1] == "by rename":
+    pathlib.Path("swap").write_text("saved\\n")
+    pathlib.Path("swap").rename(notes)
+elif sys.argv[1] == "as new":
+    notes.unlink()
+    notes.write_text("saved\\n")
+else:
+    notes.write_text("saved\\n")
+me, end = notes.stat(), time.monotonic() + 20
+def held():
+    for name in os.listdir(f"/proc/{sys.argv[2]}/fd"):
+        try:
+            found = os.stat(f"/proc/{sys.argv[2]}/fd/{name}")
+        except OSError:
+            continue
+        if (found.st_dev, found.st_ino) == (me.st_dev, me.st_ino):
+            return True
+while not held() and time.monotonic() < end:
+    time.sleep(0.001)
+"""
+
+
+@pytest.mark.parametrize("how", ["by rename", "as new", "in a free place"])
+def test_what_is_saved_while_git_is_at_the_files_before_is_kept_beside(two, tmp_path, how):
+    """git has looked at all files, and replaces them one after the other."""
+    a, b = two
+    name = "notes of a.txt" if how == "in a free place" else "notes.txt"
+    (a.path / "before.txt").write_text("first\n")
+    (a.path / name).write_text("two\n")
+    a.watch()
+    a.relay()
+    script = tmp_path / "saving"
+    script.write_text(_SAVING)
+    git(b.path, "config", "filter.saving.smudge", f"{sys.executable} '{script}' '{how}' {os.getpid()} '{name}'")
+    (b.path / ".git/info/attributes").write_text("before.txt filter=saving\n")
+    assert b.relay() == "in sync"
+    git(b.path, "config", "--unset", "filter.saving.smudge")
+    assert (b.path / name).read_text() == "two\n"
+    b.watch()
+    assert b.relay() == "in sync"
+    a.relay()
+    assert [text for text in texts(a.path) if text == "saved\n"] == ["saved\n"]
+    assert stuck(b.path) == []
+
+
+def test_a_save_after_git_has_written_its_file_makes_no_copy(two, tmp_path):
+    """git's own file has lost its name then, and is in the history."""
+    a, b = two
+    change(a, "two\n")
+
+    def save() -> None:
+        (b.path / "swap").write_text("saved\n")
+        (b.path / "swap").rename(b.path / "notes.txt")
+
+    with Meddling(0, True, save, only="merge").at_work():
+        b.relay()
+    assert texts(b.path) == ["saved\n"]

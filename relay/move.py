@@ -1,0 +1,211 @@
+"""Moving the work tree to a finished commit, and the branch with it: the one place where the relay touches a person's
+files, and only by git's own command."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from autosync.common import checkout, locks
+from autosync.common.git import NETWORK_LIMIT, GitError, Result, split
+from autosync.common.repository import Repository
+
+from . import casing
+from .conflict import copy_name
+from .failures import Failed, Failure, Kind, classify, in_the_way
+from .saves import Saves
+from .writers import Guard, Stray
+
+_log = logging.getLogger(__name__)
+#: Seconds a move may go on when the relay is told to stop.
+_LAST_GRACE = 1.2
+#: git's own exit codes end here: more is the death of a git that a shell script on PATH had started.
+_LAST_CODE = 128
+#: Seconds to wait for somebody who writes into a file that was replaced just now.
+_LAST_WRITER = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """Moves one repository's work tree. ``progress`` gets git's own progress lines."""
+
+    repository: Repository
+    progress: Callable[[str], None]
+
+    async def move(self, branch: str, before: str | None, after: str) -> None:
+        """From the commit ``before`` (None: an unborn branch) to ``after``, which contains it. Raises Failed."""
+        lock = self._lock()
+        try:
+            reader = self.repository.reader()
+            head = reader.head()
+            if (head.branch, head.commit) != (branch, before) or checkout.journal(self.repository):
+                raise Failed(Failure(Kind.LOCKED, "the branch moved meanwhile", "looked at again by itself"))
+            if casing.ignored(reader):
+                await asyncio.to_thread(self._check_casing, before, after)
+            if before is None:
+                await asyncio.to_thread(self._check_unborn, after)
+            result = await self._guarded_merge(before, after, lock)
+        finally:
+            locks.release(lock)
+        if result.code == 0:
+            return
+        error = GitError(("merge", "--ff-only", after), result.code, result.stdout, result.stderr)
+        text = error.message.lower()
+        if "would be overwritten" in text or "local changes" in text or "not uptodate" in text or "would lose" in text:
+            raise Failed(in_the_way(error))
+        raise Failed(classify(error, "git", str(self.repository.path)))
+
+    async def recover(self) -> None:
+        """Finish with a move that was killed. Raises Failed."""
+        lock = self._lock()
+        try:
+            await checkout.recovered(self.repository, lock)
+        except checkout.Busy as busy:
+            raise Failed(Failure(Kind.LOCKED, str(busy), "goes on by itself when that ends")) from busy
+        except GitError as error:
+            raise Failed(classify(error, "git", str(self.repository.path))) from error
+        finally:
+            locks.release(lock)
+
+    def _lock(self) -> int:
+        try:
+            return locks.acquire(self.repository.lock)
+        except locks.Held as held:
+            raise Failed(Failure(Kind.LOCKED, "a commit is being made", "goes on by itself when that ends")) from held
+
+    async def _guarded_merge(self, before: str | None, after: str, lock: int) -> Result:
+        """The move, with an eye on those who write to what is replaced."""
+        assert self.repository.work_tree is not None
+        guard = Guard(self.repository.work_tree)
+        try:
+            saves = await self._prepare(guard, before, after)
+            try:
+                if guard.written:
+                    checkout.end(self.repository)
+                    what = f"{', '.join(guard.written[:3])} is open for writing, and a new version came in"
+                    raise Failed(Failure(Kind.IN_THE_WAY, what, "goes on by itself when the file is closed"))
+                try:
+                    with saves:
+                        return await self._git_merge(after, lock)
+                finally:
+                    await self._keep_strays(lambda: guard.strays() + saves.strays(), (before or after, after))
+            finally:
+                saves.close()
+        finally:
+            guard.close()
+
+    async def _prepare(self, guard: Guard, before: str | None, after: str) -> Saves:
+        """Write the journal, and meanwhile, as the disk takes its time, hold the files that will be touched."""
+        assert self.repository.work_tree is not None
+        root = self.repository.work_tree
+
+        def hold() -> Saves:
+            if before is None:
+                return Saves(root, self._names(after))
+            rows = self.repository.reader().compare(before, after)
+            guard.hold(os.fsdecode(row.path) for row in rows if row.status != b"A")
+            return Saves(root, [os.fsdecode(row.path) for row in rows])
+
+        holding = asyncio.get_running_loop().run_in_executor(None, hold)
+        try:
+            checkout.begin(self.repository, before, after)
+            return await asyncio.shield(holding)
+        except BaseException:
+            await asyncio.wait([holding])  # it has the guard
+            if holding.exception() is None:
+                holding.result().close()
+            checkout.end(self.repository)
+            raise
+
+    async def _keep_strays(self, strays: Callable[[], list[Stray]], known: tuple[str, str]) -> None:
+        """Put what was saved while git replaced the file beside the new one, as a file that is not committed yet.
+        What one of the ``known`` commits has is in no danger."""
+        end = time.monotonic() + _LAST_WRITER
+        # no event tells of the close of a file that has no name
+        while not all(s.done for s in strays()) and time.monotonic() < end:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        assert self.repository.work_tree is not None
+        git = self.repository.git
+        for stray in strays():
+            content = stray.content()
+            oid = (await git.call("hash-object", "--stdin", f"--path={stray.path}", input=content)).text
+            there = [await git.call("rev-parse", "-q", "--verify", f"{c}:{stray.path}", check=False) for c in known]
+            if oid in (found.text for found in there):
+                continue
+            name = copy_name(stray.path, oid, {})
+            place = self.repository.work_tree / name
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+            except OSError:
+                # the folder has gone, too, and something else has its name
+                place = self.repository.work_tree / place.name
+            with contextlib.suppress(FileExistsError):
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                with os.fdopen(os.open(place, flags, stray.mode), "wb") as file:
+                    file.write(content)
+            _log.warning("%s: %s was written to while it was replaced: see %s", self.repository.path, stray.path, place)
+
+    async def _git_merge(self, after: str, lock: int) -> Result:
+        """The move itself, with the journal written; that goes when git has ended by itself."""
+        args = (
+            "merge",
+            "--ff-only",
+            "--no-overwrite-ignore",
+            "--no-autostash",
+            "--no-squash",
+            "--no-stat",
+            "-q",
+            after,
+        )
+        git = checkout.git_for_move(self.repository)
+        # filters run inside, and some fetch what they put there (git-lfs)
+        work = git.call(
+            *args,
+            check=False,
+            pass_fds=[lock],
+            limit=NETWORK_LIMIT,
+            env={"GIT_PROGRESS_DELAY": "1"},
+            progress=self.progress,
+        )
+        child = asyncio.ensure_future(work)
+        try:
+            result = await asyncio.shield(child)
+        except asyncio.CancelledError:
+            # nearly always it is done in a moment; when not, the journal stays and the next start finishes it
+            await asyncio.wait([child], timeout=_LAST_GRACE)
+            if child.done() and not child.cancelled() and child.exception() is None:
+                if 0 <= child.result().code <= _LAST_CODE:
+                    checkout.end(self.repository)
+            else:
+                child.cancel()
+                await asyncio.wait([child])
+            raise
+        if 0 <= result.code <= _LAST_CODE:
+            checkout.end(self.repository)
+        return result
+
+    def _names(self, commit: str) -> list[str]:
+        return split(self.repository.git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).stdout)
+
+    def _check_casing(self, before: str | None, after: str) -> None:
+        """What is there already, somebody lives with."""
+        new = casing.collisions(self._names(after)) - casing.collisions(self._names(before) if before else ())
+        if new:
+            one, other = min(new)
+            what = f"{one} and {other} differ by case alone, and the file system here has room for one of the two"
+            remedy = "rename one of them on a machine that tells them apart; the rest goes on by itself"
+            raise Failed(Failure(Kind.IN_THE_WAY, what, remedy))
+
+    def _check_unborn(self, after: str) -> None:
+        """git protects ignored files in the way of a fast-forward, but not of the first commit of a branch."""
+        assert self.repository.work_tree is not None
+        for name in self._names(after):
+            path = self.repository.work_tree / name
+            if os.path.lexists(path):
+                what = f"{path} is in the way of what came in"
+                raise Failed(Failure(Kind.IN_THE_WAY, what, "move or rename it; the rest goes on by itself"))
