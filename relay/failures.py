@@ -121,6 +121,9 @@ _IN_THE_WAY = (
 )
 
 
+#: What passes by itself in a moment, as a rule, and is shown only when it does not.
+PASSING = (Kind.RACE, Kind.LOCKED)
+_LOCK = re.compile(r"unable to create '([^']*\.lock)': file exists", re.IGNORECASE)
 _SMALLER = "take the large file out of the commits that wait, or raise the limit there"
 
 
@@ -169,7 +172,7 @@ def classify(error: GitError, remote: str, folder: str) -> Failure:
     if any_of(_IN_THE_WAY):
         return in_the_way(error)
     if any_of(_RACE):
-        return Failure(Kind.RACE, f"{remote} moved at the same time", "tried again by itself")
+        return _race(error.message, remote, said)
     if any_of(_MISSING):
         return Failure(
             Kind.MISSING,
@@ -221,7 +224,7 @@ def _rejected(error: GitError, remote: str, folder: str) -> Failure:
     why = reason[1] if reason else _last_line(error)
     lowered = text.lower()
     if any(sign in lowered for sign in ("failed to update ref", "cannot lock ref", "incorrect old value")):
-        return Failure(Kind.RACE, f"{remote} moved at the same time", "tried again by itself")
+        return _race(text, remote, why)
     told = [line.removeprefix("remote:").strip() for line in text.splitlines() if line.startswith("remote:")]
     told = [line for line in told if line]
     remarks = f"; it says: {' / '.join(told[:3])}" if told else ""
@@ -234,6 +237,14 @@ def _rejected(error: GitError, remote: str, folder: str) -> Failure:
     else:
         kind, remedy = Kind.REJECTED, f"see what it wants with: git -C {here} push {typed(remote)}"
     return Failure(kind, f"{remote} does not take the push ({why}{remarks})", remedy)
+
+
+def _race(text: str, remote: str, said: str) -> Failure:
+    """Somebody else was quicker; unless it lasts (`PASSING`), when a git that was killed has left a lock."""
+    if lock := _LOCK.search(text):
+        remedy = f"when no git is at work there, remove {lock[1]}; tried again by itself"
+        return Failure(Kind.RACE, f"a ref is locked ({lock[1]})", remedy)
+    return Failure(Kind.RACE, f"{remote} moved at the same time ({said})", "tried again by itself")
 
 
 def _last_line(error: GitError) -> str:
@@ -260,6 +271,11 @@ class Backoff:
         longest: float = min(most, first * 2.0**self._count)
         self._count = min(self._count + 1, 30)
         return longest * (0.5 + 0.5 * self._jitter())
+
+    @property
+    def count(self) -> int:
+        """Failures of the latest kind in a row; 30 stands for more."""
+        return self._count
 
     def reset(self) -> None:
         """After a success."""

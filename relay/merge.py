@@ -153,8 +153,12 @@ async def _edited(git: Git, folder: Path, tree: str, edits: tuple[Edit, ...]) ->
 def _temporary_index(folder: Path) -> Iterator[Mapping[str, str]]:
     folder.mkdir(parents=True, exist_ok=True)
     index = folder / f"merge-index.{os.getpid()}"
+    for left in folder.glob("merge-index.*"):
+        # by one that was killed; several merge at once where one-shot runs and a service do
+        pid = left.name.split(".")[1]
+        if pid == str(os.getpid()) or not Path("/proc", pid).exists():
+            left.unlink(missing_ok=True)
     try:
-        index.unlink(missing_ok=True)
         yield {"GIT_INDEX_FILE": str(index)}
     finally:
         index.unlink(missing_ok=True)

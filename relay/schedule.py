@@ -69,6 +69,10 @@ class Schedule:
         else:
             self.move_from = now + self.move.pause(kind)
 
+    def failures(self, action: Action) -> int:
+        """How often in a row this kind of action has met its latest kind of trouble."""
+        return (self.fetch if isinstance(action, Fetch) else self.push if isinstance(action, Push) else self.move).count
+
     def succeeded(self, action: Action) -> None:
         """The next failure of this kind of action starts with a short pause again."""
         if isinstance(action, Fetch):

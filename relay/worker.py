@@ -28,7 +28,7 @@ from .act import Actor, BranchAbsent, Stopped
 from .announcement import Announcement
 from .announcement import Kind as AnnouncementKind
 from .conflict import Conflict
-from .failures import REFUSED, Failed, Failure, Kind
+from .failures import PASSING, REFUSED, Failed, Failure, Kind
 from .identity import Identity
 from .look import look, remember
 from .memory import Memory
@@ -61,6 +61,8 @@ _MOST_STEPS = 50
 _SYNC_LIMIT, _SOON = 3600.0, 3.0
 #: Seconds between two looks whether git's objects are to be packed.
 _TIDY_EVERY = 900.0
+#: So many failures in a row, in about 15 seconds, are shown although their kind passes as a rule.
+_LASTING = 10
 _ENDED_BY_FETCH = (Kind.OFFLINE, Kind.AUTH, Kind.MISSING, Kind.UNSAFE)
 
 
@@ -244,7 +246,7 @@ class Worker:
         end = self._clock() + 60.0
         while self._clock() < end:
             wake = await self._turn()
-            if self.failure is not None and self.failure.kind not in (Kind.RACE, Kind.LOCKED):
+            if self.failure is not None and self.failure.kind not in PASSING:
                 return
             if wake - self._clock() > 10.0:
                 return
@@ -397,7 +399,7 @@ class Worker:
                     await self._one(actor, action)
             except Failed as failed:
                 self._failed(action, failed.failure)
-                if failed.failure.kind in (Kind.RACE, Kind.LOCKED, Kind.UNSAFE):
+                if failed.failure.kind in (*PASSING, Kind.UNSAFE):
                     await self._drop_dead_locks()
                     self._suspect = True
                 return
@@ -467,7 +469,7 @@ class Worker:
             self._fetch_due = True
         if isinstance(action, Push) and failure.kind in REFUSED:
             self._refused = action.commit
-        if failure.kind not in (Kind.RACE, Kind.LOCKED):
+        if failure.kind not in PASSING or self._schedule.failures(action) >= _LASTING:
             self._set_failure(failure)
 
     def _succeeded(self, action: Action) -> None:

@@ -128,6 +128,18 @@ REFUSALS = {
 }
 
 
+def test_a_lock_at_the_remote_is_named():
+    said = (
+        "remote: error: cannot lock ref 'refs/heads/main': Unable to create '/srv/n.git/./refs/heads/main.lock': File "
+        "exists.\nremote: Another git process seems to be running\n"
+        "! [remote rejected] main -> main (failed to update ref)\n"
+    )
+    failure = classify(GitError(("push",), 1, b"", said.encode()), "origin", "/r")
+    assert failure.kind is Kind.RACE
+    assert "/srv/n.git/./refs/heads/main.lock" in failure.what
+    assert "remove /srv/n.git/./refs/heads/main.lock" in failure.remedy
+
+
 @pytest.mark.parametrize("name", REFUSALS)
 def test_kinds_of_refusal_are_told_apart(name):
     kind, said = REFUSALS[name]

@@ -182,6 +182,19 @@ def test_the_commit_has_both_heads_for_parents_and_says_what_happened(lab):
     assert found.conflicts[0].copy in message
 
 
+def test_what_a_killed_merge_has_left_goes(lab):
+    own = lab.folder / "own"
+    own.mkdir()
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for name in (f"merge-index.{dead.pid}", f"merge-index.{dead.pid}.lock", f"merge-index.{os.getppid()}"):
+        (own / name).touch()
+    root = lab.commit({"a.txt": "1"})
+    lab.merge(lab.commit({"a.txt": "2"}, root), lab.commit({"a.txt": "3"}, root, author="two"))
+    # a relay of another process may be at it
+    assert [path.name for path in own.iterdir()] == [f"merge-index.{os.getppid()}"]
+
+
 def test_a_conflict_on_a_copy_makes_no_copy_of_the_copy(lab):
     name = "a.conflict-0123456.txt"
     root = lab.commit({name: "1"})

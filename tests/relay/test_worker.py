@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -519,6 +520,29 @@ def test_a_race_is_fetched_merged_and_pushed_again(two):
     assert a.turn() == "in sync"
     assert a.read("from-b") == "1\n"
     assert a.heard.arrivals == [(ours, theirs)]
+
+
+def test_a_lock_that_a_killed_git_has_left_at_the_remote_is_shown(two, central):
+    a, _ = two
+    head = a.commit("f", "1\n")
+    lock = central / f"{BRANCH}.lock"
+    lock.touch()
+    now = [1000.0]
+    worker = Worker(Repo(a.path, a.settings, frozenset()), a.instance, a.heard, clock=lambda: now[0])
+
+    async def turns(ended: Callable[[], bool]) -> None:
+        while not ended() and now[0] < 1300.0:
+            now[0] = await worker._turn() + 0.001
+
+    asyncio.run(turns(lambda: worker.failure is not None or now[0] > 1002.0))
+    assert worker.failure is None  # as a rule it is somebody else's push, and over in a moment
+    asyncio.run(turns(lambda: worker.failure is not None))
+    assert "main.lock" in worker.status.reason
+    assert f"remove {central}" in worker.status.remedy
+    lock.unlink()
+    asyncio.run(turns(lambda: worker.status.name == "in sync"))
+    assert git(central, "rev-parse", BRANCH) == head
+    assert worker.failure is None
 
 
 @pytest.mark.parametrize(
