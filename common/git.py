@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import shlex
 import signal
 import subprocess
@@ -148,18 +149,13 @@ class Git:
         """Run git and wait. Raises GitError (when ``check``), GitTimeout, OSError."""
         with _Child(self, args, input, env, pass_fds) as child:
             try:
-                child.process.wait(limit)
-            except BaseException as error:
-                child.terminate()
-                try:
-                    child.process.wait(GRACE)
-                except subprocess.TimeoutExpired:
-                    pass
-                child.kill()
-                child.process.wait()
-                if isinstance(error, subprocess.TimeoutExpired):
-                    raise GitTimeout(args, limit) from None
+                ended = child.wait(limit)
+            except BaseException:
+                child.end_now()
                 raise
+            if not ended:
+                child.end_now()
+                raise GitTimeout(args, limit)
             return child.result(check)
 
     async def call(
@@ -229,6 +225,29 @@ class _Child:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def wait(self, limit: float) -> bool:
+        """Wait for the child's end, ``limit`` seconds at the most; returns whether it came.
+
+        By its descriptor (pidfd_open(2)): Popen.wait with a limit sleeps for milliseconds between looks.
+        """
+        handle = os.pidfd_open(self.process.pid)
+        try:
+            poll = select.poll()
+            poll.register(handle, select.POLLIN)
+            ended = bool(poll.poll(limit * 1000))
+        finally:
+            os.close(handle)
+        if ended:
+            self.process.wait()
+        return ended
+
+    def end_now(self) -> None:
+        """SIGTERM, after GRACE seconds SIGKILL, and wait."""
+        self.terminate()
+        self.wait(GRACE)
+        self.kill()
+        self.process.wait()
 
     async def exited(self) -> None:
         """Wait for the child's end, passing its progress on meanwhile."""

@@ -28,9 +28,7 @@ def acquire(path: Path) -> int:
 
     The holder's pid is written into the file for people to read. Raises Held or OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    share(descriptor, path.parent)
+    descriptor = _opened(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -40,9 +38,21 @@ def acquire(path: Path) -> int:
     except BaseException:
         os.close(descriptor)
         raise
-    with contextlib.suppress(OSError):  # a full disk must not make a lock fail
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    if _pid_in(descriptor) != os.getpid():
+        with contextlib.suppress(OSError):  # a full disk must not make a lock fail
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _opened(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, flags, 0o666)
+    share(descriptor, path.parent)
     return descriptor
 
 

@@ -52,6 +52,7 @@ class Saves:
         self._found: list[_Found] = []
         self._places: dict[int, tuple[bytes, set[bytes]]] = {}
         self._inotify: Inotify | None = None
+        self._seen = threading.Event()
         self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._run, name="saves", daemon=True)
         try:
@@ -72,14 +73,16 @@ class Saves:
                 self._places[watch] = folder, names
 
     def __enter__(self) -> Saves:
-        self._thread.start()
+        if self._inotify is not None:
+            self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        os.eventfd_write(self._stop, 1)
-        self._thread.join()
+        if self._thread.ident is not None:
+            os.eventfd_write(self._stop, 1)
+            self._seen.wait()
 
     def strays(self) -> list[Stray]:
         """Files that appeared and have lost their names. git's own may be among them, when somebody has saved after
@@ -91,24 +94,35 @@ class Saves:
         return found
 
     def close(self) -> None:
-        """Close the files, and stop watching."""
+        """Close the files."""
         for one in self._found:
             os.close(one.descriptor)
         self._found = []
-        os.close(self._stop)
-        if self._inotify is not None:
-            self._inotify.close()
+        if self._thread.ident is None:  # it was never entered
+            self._close_watches()
 
     def _run(self) -> None:
-        if self._inotify is None:
-            return
+        assert self._inotify is not None
+        try:
+            self._look(self._inotify)
+        finally:
+            self._seen.set()
+            self._close_watches()
+
+    def _close_watches(self) -> None:
+        os.close(self._stop)
+        if self._inotify is not None:
+            # the kernel takes some ten milliseconds for that: nobody waits for it
+            self._inotify.close()
+
+    def _look(self, inotify: Inotify) -> None:
         poll = select.poll()
-        poll.register(self._inotify.fileno(), select.POLLIN)
+        poll.register(inotify.fileno(), select.POLLIN)
         poll.register(self._stop, select.POLLIN)
         stopped = False
         while not stopped:
             stopped = any(descriptor == self._stop for descriptor, _ in poll.poll())
-            for event in self._inotify.read():
+            for event in inotify.read():
                 folder, names = self._places.get(event.watch, (b"", set()))
                 if event.name in names and not event.mask & ISDIR:
                     self._open(folder + b"/" + event.name if folder else event.name, bool(event.mask & CREATE))
