@@ -1,4 +1,4 @@
-"""One XMPP connection: opened, watched, closed. slixmpp is imported here and nowhere else.
+"""One XMPP connection: opened, watched, closed. slixmpp is imported here, and for the login, and nowhere else.
 
 slixmpp never comes back from a lost connection by itself, retries some failures and not others, and a client that
 failed is better not used again: so each attempt gets a new one, and whoever owns it decides what follows.
@@ -7,45 +7,28 @@ failed is better not used again: so each attempt gets a new one, and whoever own
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from slixmpp import JID, ClientXMPP, InvalidJID
-from slixmpp.util.sasl import sasl_mech
-from slixmpp.util.sasl.client import SASLCancelled
-from slixmpp.util.sasl.mechanisms import SCRAM
 from slixmpp.xmlstream.stanzabase import StanzaBase
 
 from ..failures import Kind
 from .xmpp_audience import bare
 from .xmpp_places import Place
+from .xmpp_scram import MECHANISMS, Binding, choose
 from .xmpp_stanza import CLIENT, farewell, ping
 from .xmpp_trouble import Trouble, login_refused, no_mechanism, stream_ended, unreachable
 
-#: The only ways to log in: the password itself is never sent.
-MECHANISMS = {f"SCRAM-{name}{plus}" for name in ("SHA-1", "SHA-256", "SHA-512") for plus in ("", "-PLUS")}
 # Bytes of one stanza; servers allow 256 KiB at most, ours are below 1 KiB.
 _STANZA_LIMIT = 512 * 1024
 # Bytes that may wait for a slow server before we say no more.
 _CONGESTED = 256 * 1024
-# Rounds of SCRAM: a server must not keep us busy for minutes.
-_ROUNDS_LIMIT = 1_000_000
 # Seconds for a stream to end in good order.
 _FAREWELL = 0.3
-
-
-@sasl_mech(60)
-class _Scram(SCRAM):
-    """slixmpp's, with the rounds done by OpenSSL (60 ms less per login) and a limit to them."""
-
-    def Hi(self, text: Any, salt: bytes, iterations: int) -> bytes:
-        if not 0 < iterations <= _ROUNDS_LIMIT:
-            raise SASLCancelled("the server wants too many rounds")  # type: ignore[no-untyped-call]
-        name = self.hash_name.lower().replace("sha-", "sha")
-        return hashlib.pbkdf2_hmac(name, bytes(text), salt, iterations)
+_STREAM = "{http://etherx.jabber.org/streams}"
 
 
 def normalised(address: str) -> str:
@@ -73,6 +56,9 @@ class Connection(ClientXMPP):
         )
         loop = asyncio.get_running_loop()
         self._jid = jid
+        self._login = self.plugin["feature_mechanisms"]
+        self._login.sasl_callback = self._credentials
+        self._binding: Binding | None = None
         self._on_stanza = on_stanza
         self._place: Place | None = None
         self._attempt: asyncio.Future[Any] | None = None
@@ -209,9 +195,11 @@ class Connection(ClientXMPP):
     def _admit(self, stanza: StanzaBase) -> StanzaBase | None:
         """Only the log-in is left to slixmpp. So it keeps no roster, accepts nobody, follows no redirect."""
         xml = stanza.xml
-        if xml.tag == "{http://etherx.jabber.org/streams}error":
+        if xml.tag == f"{_STREAM}error":
             self._fail(stream_ended(str(stanza["condition"]), str(stanza["text"]), self._jid))
             return None
+        if xml.tag == f"{_STREAM}features" and isinstance(self.socket, ssl.SSLObject) and not self.authenticated:
+            self._login.use_mechs, self._binding = choose(xml, self.socket)
         if xml.tag not in (f"{{{CLIENT}}}{name}" for name in ("message", "presence", "iq")):
             return stanza
         if not self._online.done():
@@ -223,6 +211,16 @@ class Connection(ClientXMPP):
         else:
             self._on_stanza(xml)
         return None
+
+    def _credentials(self, required: Iterable[str], optional: Iterable[str]) -> dict[str, object]:
+        """What a login may need, as slixmpp asks for it."""
+        way, value = self._binding or Binding("", b"")
+        return {
+            "username": self.requested_jid.user,
+            "password": self.password,
+            "channel_binding": value,
+            "binding_way": way,
+        }
 
     def _on_connected(self, _: object) -> None:
         if not self._connected.done():
@@ -250,7 +248,8 @@ class Connection(ClientXMPP):
         self._refused = str(stanza["condition"])
 
     def _on_all_refused(self, _: object) -> None:
-        self._fail(login_refused(bare(self._jid), self._refused) if self._refused else no_mechanism())
+        tied = self._binding is not None
+        self._fail(login_refused(bare(self._jid), self._refused, tied) if self._refused else no_mechanism())
 
     def _on_disconnected(self, reason: object) -> None:
         if isinstance(reason, ssl.SSLError):

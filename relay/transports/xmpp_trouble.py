@@ -44,15 +44,16 @@ def unreachable(where: str, error: object) -> Trouble:
     return Trouble(f"the XMPP server {where} cannot be reached ({error})")
 
 
-def login_refused(jid: str, condition: str) -> Trouble:
-    """The server did not let us in; ``condition`` as in RFC 6120, section 6.5."""
+def login_refused(jid: str, condition: str, tied: bool = False) -> Trouble:
+    """The server did not let us in; ``condition`` as in RFC 6120, section 6.5. ``tied``: to this very connection."""
     if condition == "temporary-auth-failure":
         return Trouble(f"the XMPP server cannot check logins at the moment ({condition})")
     if condition in ("account-disabled", "credentials-expired"):
         return Trouble(f"the account {jid} is closed ({condition})", "ask whoever runs the XMPP server", Kind.AUTH)
     return Trouble(
         f"the XMPP server refuses the password of {jid} ({condition})",
-        "correct password-file or password-command in [xmpp], or jid",
+        "correct password-file or password-command in [xmpp], or jid"
+        + ("; if these are right, somebody between here and the server reads along" if tied else ""),
         Kind.AUTH,
     )
 

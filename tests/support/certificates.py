@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
@@ -50,12 +50,23 @@ class Authority:
         )
 
 
+def self_signed(
+    key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, function: hashes.HashAlgorithm | None
+) -> bytes:
+    """A certificate (DER), with that hash function in its signature."""
+    made = _builder(_named("localhost"), _named("localhost"), key).sign(key, function)
+    return made.public_bytes(serialization.Encoding.DER)
+
+
 def _named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, expired: bool = False
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey,
+    expired: bool = False,
 ) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     day = datetime.timedelta(days=1)
