@@ -22,6 +22,8 @@ from .model import Config, OneReflector, OneXmpp, Reflector, RepositoryEntry, Se
 SHARED_FILE = ".autosync.toml"
 #: A repository's file comes from other people: it may not make us read without end. In bytes.
 SHARED_LIMIT = 64 * 1024
+# bytes
+_SECRET_LIMIT = 4096
 
 _NOTHING_SHARED = Shared()
 
@@ -99,13 +101,20 @@ def parse_shared(data: bytes, path: Path) -> Shared:
 def read_secret(path: Path) -> str:
     """The first line of a file that nobody else may read. Raises Problem."""
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if mode & 0o077:
+        # a pipe must not make us wait for its writer
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise Problem(f"{path} is not a plain file", "write the secret into one, with mode 600")
+            if found.st_mode & 0o077:
                 raise Problem(f"{path} can be read by others", f"chmod 600 {typed(path)}")
-            line = file.readline(4096).rstrip(b"\r\n")
+            if found.st_uid not in (os.geteuid(), 0):
+                raise Problem(f"{path} belongs to somebody else (user {found.st_uid})", "make a file of your own")
+            line = file.readline(_SECRET_LIMIT + 2).rstrip(b"\r\n")
     except OSError as error:
         raise Problem(f"cannot read {path} ({error.strerror})", "make it, with mode 600") from error
+    if len(line) > _SECRET_LIMIT:
+        raise Problem(f"the first line of {path} is longer than {_SECRET_LIMIT} bytes", "write the secret into it")
     try:
         text = line.decode()
     except UnicodeDecodeError:
@@ -126,7 +135,8 @@ def _content(path: Path, limit: int | None) -> bytes:
 
 def _parse(data: bytes, path: Path) -> dict[str, Any]:
     try:
-        return tomli.loads(data.decode())
+        # some editors begin a file with a byte order mark
+        return tomli.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise Problem(f"{path} is not UTF-8 at byte {error.start}", "save it as UTF-8") from None
     except (tomli.TOMLDecodeError, RecursionError) as error:
@@ -242,18 +252,18 @@ def _matching(pattern: Path) -> list[Path]:
 
 def _expanded(repositories: Sequence[Repo]) -> list[Repo]:
     """Every repository that a pattern stands for now; one that is named by itself keeps its own settings."""
-    named = {repo.path: repo for repo in repositories if not _is_pattern(repo.path)}
+    named = {os.path.realpath(repo.path): repo for repo in repositories if not _is_pattern(repo.path)}
     for repo in repositories:
         if _is_pattern(repo.path):
             for path in _matching(repo.path):
-                named.setdefault(path, Repo(path, repo.settings, repo.given))
+                named.setdefault(os.path.realpath(path), Repo(path, repo.settings, repo.given))
     return list(named.values())
 
 
 def _refuse_doubles(file: Path, repositories: Sequence[Repo]) -> None:
-    seen: dict[Path, int] = {}
+    seen: dict[str, int] = {}
     for number, repo in enumerate(repositories):
-        first = seen.setdefault(repo.path, number)
+        first = seen.setdefault(os.path.realpath(repo.path), number)
         if first != number:
             raise Problem(
                 f"1 problem in the configuration\n  {file}: repository[{number}].path: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -188,11 +189,64 @@ def test_secrets_that_others_can_read_are_refused(tmp_path):
         assert "s3cret" not in str(caught.value)
     secret.chmod(0o600)
     assert config.read_secret(secret) == "s3cret"
-    secret.write_text("\n")
-    with pytest.raises(Problem, match="is empty"):
-        config.read_secret(secret)
+    link = tmp_path / "link"
+    link.symlink_to(secret)
+    assert config.read_secret(link) == "s3cret"
+    secret.write_bytes(b"s3cret\r\n")
+    assert config.read_secret(secret) == "s3cret"
+    for content, words in (
+        (b"\n", "is empty"),
+        (b"", "is empty"),
+        (b"\xff\n", "is not UTF-8"),
+        (b"x" * 5000, "longer than"),
+    ):
+        secret.write_bytes(content)
+        with pytest.raises(Problem, match=words) as caught:
+            config.read_secret(secret)
+        assert str(secret) in caught.value.what
+        assert caught.value.remedy
+    secret.write_bytes(b"x" * 4096)
+    assert config.read_secret(secret) == "x" * 4096
     with pytest.raises(Problem, match="cannot read"):
         config.read_secret(tmp_path / "absent")
+
+
+def test_a_secret_that_is_no_file_or_somebody_elses_is_refused(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    (tmp_path / "folder").mkdir(mode=0o700)
+    for name, words in (("pipe", "not a plain file"), ("folder", "Is a directory")):
+        with pytest.raises(Problem, match=words):
+            config.read_secret(tmp_path / name)
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret\n")
+    secret.chmod(0o600)
+    mine = os.geteuid()
+    if mine == 0:
+        os.chown(secret, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
+    with pytest.raises(Problem, match="belongs to somebody else"):
+        config.read_secret(secret)
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
+    (tmp_path / "config.toml").write_bytes(b'\xef\xbb\xbfname = "laptop"\n')
+    assert config.load(tmp_path / "config.toml")[0].name == "laptop"
+
+
+def test_the_same_repository_by_another_name_is_refused(write, tmp_path):
+    (tmp_path / "real.git").mkdir()
+    (tmp_path / "alias.git").symlink_to("real.git")
+    with pytest.raises(Problem, match=re.escape("alias.git is repository[0] already")):
+        config.load(write('[[repository]]\npath = "real.git"\n[[repository]]\npath = "alias.git"\n'))
+    _, repos = config.load(write('[[repository]]\npath = "*.git"\n'))
+    assert len(repos) == 1
+
+
+@pytest.mark.parametrize("text", ['message = "a\\u0000b"', 'exclude = ["a\\u0000b"]', 'message-command = ["a\\u0000"]'])
+def test_no_text_holds_a_nul(write, text):
+    with pytest.raises(Problem, match="without NUL characters"):
+        config.load(write(f'[[repository]]\npath = "p"\n{text}\n'))
 
 
 def every_key():
