@@ -34,30 +34,30 @@ GRACE = 2.0
 # so everything goes but settings of how to reach servers and which configuration to read.
 _KEPT = frozenset(
     {
-        "GIT_SSH",
-        "GIT_SSH_COMMAND",
-        "GIT_SSH_VARIANT",
-        "GIT_SSL_CAINFO",
-        "GIT_SSL_CAPATH",
-        "GIT_SSL_CERT",
-        "GIT_SSL_KEY",
-        "GIT_SSL_NO_VERIFY",
-        "GIT_PROXY_COMMAND",
-        "GIT_CONFIG_GLOBAL",
-        "GIT_CONFIG_SYSTEM",
-        "GIT_CONFIG_NOSYSTEM",
-        "GIT_EXEC_PATH",
-        "GIT_ALLOW_PROTOCOL",
+        b"GIT_SSH",
+        b"GIT_SSH_COMMAND",
+        b"GIT_SSH_VARIANT",
+        b"GIT_SSL_CAINFO",
+        b"GIT_SSL_CAPATH",
+        b"GIT_SSL_CERT",
+        b"GIT_SSL_KEY",
+        b"GIT_SSL_NO_VERIFY",
+        b"GIT_PROXY_COMMAND",
+        b"GIT_CONFIG_GLOBAL",
+        b"GIT_CONFIG_SYSTEM",
+        b"GIT_CONFIG_NOSYSTEM",
+        b"GIT_EXEC_PATH",
+        b"GIT_ALLOW_PROTOCOL",
     }
 )
 _FIXED = {
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_ASKPASS": "",  # empty and set: git asks no helper, not core.askPass either
-    "SSH_ASKPASS_REQUIRE": "never",
-    "GIT_EDITOR": ":",
-    "GIT_OPTIONAL_LOCKS": "0",  # looking never takes index.lock away from a person
-    "LC_ALL": "C.UTF-8",  # messages are read by rules
-    "LANGUAGE": "",
+    b"GIT_TERMINAL_PROMPT": b"0",
+    b"GIT_ASKPASS": b"",  # empty and set: git asks no helper, not core.askPass either
+    b"SSH_ASKPASS_REQUIRE": b"never",
+    b"GIT_EDITOR": b":",
+    b"GIT_OPTIONAL_LOCKS": b"0",  # looking never takes index.lock away from a person
+    b"LC_ALL": b"C.UTF-8",  # messages are read by rules
+    b"LANGUAGE": b"",
 }
 
 
@@ -105,9 +105,14 @@ class Result:
 
 def clean_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for a git child: ``base`` (default: ours) without GIT_*, but for an allow-list."""
-    source = os.environ if base is None else base
-    kept = {k: v for k, v in source.items() if not k.startswith("GIT_") or k in _KEPT}
-    kept.pop("SSH_ASKPASS", None)
+    source = os.environb if base is None else {os.fsencode(k): os.fsencode(v) for k, v in base.items()}
+    return {os.fsdecode(k): os.fsdecode(v) for k, v in _clean(source).items()}
+
+
+def _clean(source: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    # in bytes, as the system has it: for every child all of it would be decoded, and encoded again
+    kept = {k: v for k, v in source.items() if not k.startswith(b"GIT_") or k in _KEPT}
+    kept.pop(b"SSH_ASKPASS", None)
     return kept | _FIXED
 
 
@@ -161,7 +166,7 @@ class Git:
     async def call(
         self,
         *args: str,
-        input: bytes | None = None,
+        input: bytes | asyncio.Future[bytes] | None = None,
         check: bool = True,
         limit: float = LOCAL_LIMIT,
         env: Mapping[str, str] | None = None,
@@ -169,13 +174,16 @@ class Git:
         progress: Callable[[str], None] | None = None,
     ) -> Result:
         """Run git from asyncio. ``progress`` gets the newest line of standard error now and then, once the
-        command has taken a second: a quick one is not looked at.
+        command has taken a second: a quick one is not looked at. A future ``input`` is given to the command when it is
+        there, and git starts meanwhile; one that is cancelled is no input.
 
         Raises GitError (when ``check``), GitTimeout, OSError; cancelling ends the child first.
         """
         with _Child(self, args, input, env, pass_fds, progress) as child:
             try:
                 async with asyncio.timeout(limit):
+                    if isinstance(input, asyncio.Future):
+                        await child.give(input)
                     await child.exited()
             except BaseException as error:
                 # shielded: a second cancellation must not leave the child running
@@ -197,21 +205,22 @@ class _Child:
         self,
         git: Git,
         args: Sequence[str],
-        data: bytes | None,
+        data: bytes | asyncio.Future[bytes] | None,
         env: Mapping[str, str] | None,
         pass_fds: Sequence[int],
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self.args_run = args
         self._progress = progress
+        self._giver = -1
         with contextlib.ExitStack() as stack:
             self._out = _memory_file(stack, b"")
             self._err = _memory_file(stack, b"")
-            given = subprocess.DEVNULL if data is None else _memory_file(stack, data).fileno()
+            given = self._standard_input(stack, data)
             self.process = subprocess.Popen(
                 git.argv(args),
                 cwd=git.cwd,
-                env=clean_environment() | dict(env or {}),
+                env=_clean(os.environb) | {os.fsencode(k): os.fsencode(v) for k, v in (env or {}).items()},
                 stdin=given,
                 stdout=self._out.fileno(),
                 stderr=self._err.fileno(),
@@ -225,6 +234,29 @@ class _Child:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _standard_input(self, stack: contextlib.ExitStack, data: bytes | asyncio.Future[bytes] | None) -> int:
+        if data is None:
+            return subprocess.DEVNULL
+        if isinstance(data, bytes):
+            return _memory_file(stack, data).fileno()
+        ours, self._giver = os.pipe()
+        stack.callback(self._stop_giving)
+        stack.callback(os.close, ours)
+        return ours
+
+    async def give(self, data: asyncio.Future[bytes]) -> None:
+        """Pass ``data`` on when it is there, and then the end of input: a few lines, which the pipe has room for."""
+        await asyncio.wait([data])
+        if not data.cancelled():
+            with contextlib.suppress(BrokenPipeError):  # how the command ended says why
+                os.write(self._giver, data.result())
+        self._stop_giving()
+
+    def _stop_giving(self) -> None:
+        if self._giver >= 0:
+            os.close(self._giver)
+            self._giver = -1
 
     def wait(self, limit: float) -> bool:
         """Wait for the child's end, ``limit`` seconds at the most; returns whether it came.

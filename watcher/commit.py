@@ -11,10 +11,11 @@ The caller holds the repository's lock; every git child that writes inherits it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,6 +78,8 @@ class Committer:
         self.settings = settings
         self.identity = identity
         self.confirmed = False
+        #: A commit of ours is on its way into index and branch.
+        self.publishes = False
         self.config = GitConfig(repository)
         self._own_patterns = own_patterns(settings.exclude, settings.builtin_ignores)
         #: What is left alone besides git's ignore rules.
@@ -140,9 +143,18 @@ class Committer:
     def leaves_alone(self, path: bytes, folders_known: bool = True) -> bool:
         """Whether the path is left alone for certain, without asking anybody. ``folders_known``: the folders that
         it is in are not ignored."""
-        if self._tracked_ignored is None or path in self._tracked_ignored:
+        if self.publishes or self._tracked_ignored is None or path in self._tracked_ignored:
             return False
         return self.ignored.match_entry(path, False) if folders_known else self.ignored.match(path)
+
+    @contextlib.contextmanager
+    def publishing(self) -> Iterator[None]:
+        """While we move index and branch ourselves, what is seen of them is not yet what somebody else did."""
+        self.publishes = True
+        try:
+            yield
+        finally:
+            self.publishes = False
 
     def index_moved(self) -> None:
         """Somebody else may have changed the index."""
@@ -245,28 +257,30 @@ class _Attempt:
         if (hold := await self._brake(base, vanished)) is not None:
             return Outcome(hold=hold, held=outcome.held)
         hooks = self._of.hooks()
-        tree, rows = await self._tree(base)
+        tree, rows = await self._tree(base, reader)
         if rows and ask:
             outcome.question = message.summary(rawdiff.changes(rows))
             return outcome
         if rows and hooks.exists("pre-commit"):
             # only now: a hook that rewrites files makes events, and must not be run by those for ever
             await self._hook(hooks, "pre-commit")
-            tree, rows = await self._tree(base)
+            tree, rows = await self._tree(base, reader)
         if not rows:
             return outcome
         text = await self._message(hooks, rawdiff.changes(rows))
         sign = self._of.config.true("commit.gpgsign")
-        commit = await self._publisher.commit_object(tree, mark.commit, text, sign)
-        new_index = await self._second_index(rows) if staged else self._private
-        if courtesy.observe(self._repository, reader) != observed:
-            return Outcome(again=True, held=outcome.held)
         subject = text.partition("\n")[0]
-        published = await self._publisher.publish(mark, new_index, commit, subject)
-        if published is None:
-            return Outcome(again=True, held=outcome.held)
-        # with hand-staged changes the index still holds more than HEAD
-        self._of.published(mark, published, clean=not staged)
+        async with self._publisher.moving(mark, subject) as move:
+            commit = await self._publisher.commit_object(tree, mark.commit, text, sign)
+            new_index = await self._second_index(rows) if staged else self._private
+            if courtesy.observe(self._repository, reader) != observed:
+                return Outcome(again=True, held=outcome.held)
+            with self._of.publishing():
+                published = await self._publisher.publish(move, new_index, commit)
+                if published is None:
+                    return Outcome(again=True, held=outcome.held)
+                # with hand-staged changes the index still holds more than HEAD
+                self._of.published(mark, published, clean=not staged)
         outcome.operation = Operation(
             str(self._repository.path),
             "commit",
@@ -342,10 +356,10 @@ class _Attempt:
             f"autosync resume --confirm-deletions {typed(self._repository.path)}",
         )
 
-    async def _tree(self, base: str) -> tuple[str, list[Row]]:
+    async def _tree(self, base: str, reader: Reader) -> tuple[str, list[Row]]:
         """The tree that the private index makes, and how it differs from ``base``."""
         tree = (await self._git.call("write-tree", env=self._env, pass_fds=self._fds)).text
-        return tree, self._repository.reader().compare(base, tree)
+        return tree, reader.compare(base, tree)
 
     async def _message(self, hooks: PersonHooks, changes: list[Change]) -> str:
         identity, settings = self._of.identity, self._of.settings

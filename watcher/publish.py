@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from autosync.common import reflocks
 from autosync.common.errors import Problem
-from autosync.common.git import GitError
+from autosync.common.git import LOCAL_LIMIT, GitError, Result
 from autosync.common.reader import Head
 from autosync.common.repository import Repository
 
@@ -20,6 +20,15 @@ from .courtesy import Mark
 from .identity import Identity
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A git that waits for the commit to move the branch to, from where it is by ``mark``."""
+
+    mark: Mark
+    whereto: asyncio.Future[bytes]
+    moved: asyncio.Task[Result]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +66,35 @@ class Publisher:
                 "unlock the key (gpg-agent, ssh-agent), or: git config commit.gpgsign false",
             ) from error
 
-    async def publish(self, mark: Mark, new_index: Path, commit: str, subject: str) -> Mark | None:
-        """Move the branch to ``commit`` and let ``new_index`` be the index, if the repository is still at ``mark``.
+    @contextlib.asynccontextmanager
+    async def moving(self, mark: Mark, subject: str) -> AsyncIterator[Move]:
+        """git, started to move the branch away from ``mark`` once `publish` says whereto; it does nothing else."""
+        first = mark.commit is None
+        words = f"commit (initial): {subject}" if first else f"commit: {subject}"
+        whereto: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        arguments = ("update-ref", "-m", words, "--stdin", "-z")
+        git = self.repository.git
+        # it waits while the commit is made, which may be tried twice
+        moved = asyncio.create_task(
+            git.call(*arguments, input=whereto, pass_fds=(self.lock,), limit=3 * self.limit + LOCAL_LIMIT)
+        )
+        try:
+            await asyncio.sleep(0)  # it starts now
+            yield Move(mark, whereto, moved)
+        finally:
+            whereto.cancel()
+            with contextlib.suppress(GitError):
+                await moved
+
+    async def publish(self, move: Move, new_index: Path, commit: str) -> Mark | None:
+        """Move the branch to ``commit`` and let ``new_index`` be the index, if the repository is still at the mark of
+        ``move``.
 
         Both or neither; returns the new mark when it was done. A cancellation waits for the end of it.
         """
-        return await _uninterrupted(lambda: self._switch(mark, new_index, commit, subject))
+        return await _uninterrupted(lambda: self._switch(move, new_index, commit))
 
-    async def _switch(self, mark: Mark, new_index: Path, commit: str, subject: str) -> Mark | None:
+    async def _switch(self, move: Move, new_index: Path, commit: str) -> Mark | None:
         try:
             index = journal.take_lock(self.repository, new_index, commit)
         except FileExistsError:
@@ -72,26 +102,24 @@ class Publisher:
             return None
         moved = False
         try:
-            if self.repository.index_mark() == mark.index and self.repository.operation() is None:
-                moved = await self._move_branch(mark, commit, subject)
+            if self.repository.index_mark() == move.mark.index and self.repository.operation() is None:
+                moved = await self._move_branch(move, commit)
         finally:
             if moved:
                 journal.finish(self.repository)
             else:
                 journal.drop_lock(self.repository)
-        return Mark(mark.branch, commit, index) if moved else None
+        return Mark(move.mark.branch, commit, index) if moved else None
 
-    async def _move_branch(self, mark: Mark, commit: str, subject: str) -> bool:
+    async def _move_branch(self, move: Move, commit: str) -> bool:
         """Compare and swap. Raises Problem when git refuses although nobody else moved the branch."""
-        old = mark.commit or "0" * len(commit)
-        words = f"commit: {subject}" if mark.commit else f"commit (initial): {subject}"
+        old = move.mark.commit or "0" * len(commit)
         try:
-            await self.repository.git.call(
-                "update-ref", "-m", words, "HEAD", commit, old, pass_fds=(self.lock,), limit=self.limit
-            )
+            move.whereto.set_result(f"update HEAD\0{commit}\0{old}\0".encode())
+            await move.moved
         except (GitError, asyncio.CancelledError) as error:
             head = self.repository.reader().head()
-            if isinstance(error, GitError) and head == Head(mark.branch, mark.commit):
+            if isinstance(error, GitError) and head == Head(move.mark.branch, move.mark.commit):
                 if await asyncio.to_thread(reflocks.drop_dead, self.repository):
                     return False  # left by a killed git: the next try finds the way free
                 said = last_line(error.message)

@@ -98,6 +98,7 @@ class Worker:
         self._shared = SharedSettings()
         self._shared_changed = False
         self._head_moved = False
+        self._moved_meanwhile = False
         self._forced: list[asyncio.Future[Outcome]] = []
         self._told_nested: set[bytes] = set()
 
@@ -350,6 +351,9 @@ class Worker:
             self._attempts.compare_again = False
             await self._scan()
             self._wake.set()
+        if self._moved_meanwhile:
+            self._moved_meanwhile = False
+            self._index_moved()
         self._note_nested(watch)
 
     async def _serve_forced(self, repository: Repository, committer: Committer) -> None:
@@ -415,6 +419,9 @@ class Worker:
     def _index_moved(self) -> None:
         assert self._open is not None
         committer = self._open.committer
+        if committer.publishes:
+            self._moved_meanwhile = True  # most likely by us: looked at when it is done
+            return
         committer.index_moved()
         with contextlib.suppress(Unreadable):
             self._head_moved |= not committer.made(self._open.repository.reader().head().commit)

@@ -169,3 +169,25 @@ def test_no_descriptor_is_left(repo, run):
     for _ in range(3):
         run(repo, "status", input=b"")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_input_that_is_not_there_yet_is_given_when_it_is(repo):
+    async def body() -> str:
+        wanted: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(repo.call("hash-object", "--stdin", input=wanted))
+        await asyncio.sleep(0)
+        wanted.set_result(b"later\n")
+        return (await task).text
+
+    assert asyncio.run(body()) == repo.run("hash-object", "--stdin", input=b"later\n").text
+
+
+def test_input_that_never_comes_is_none(repo):
+    async def body() -> str:
+        wanted: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(repo.call("hash-object", "--stdin", input=wanted))
+        await asyncio.sleep(0)
+        wanted.cancel()
+        return (await task).text
+
+    assert asyncio.run(body()) == repo.run("hash-object", "--stdin", input=b"").text
