@@ -71,6 +71,9 @@ class Repository:
                     f"git config --global --add safe.directory {typed(path)}",
                 ) from error
             reason = error.message.splitlines()[-1] if error.message else "no reason given"
+            if (path / ".git").exists() or (path / "objects").exists():
+                remedy = f"mend what it names; git says more: git -C {typed(path)} status"
+                raise Problem(f"git cannot open {path} ({reason})", remedy) from error
             raise Problem(
                 f"{path} is not a git repository ({reason})",
                 f"make it one with: autosync init {typed(path)}",

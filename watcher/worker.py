@@ -21,6 +21,7 @@ from autosync.common.progress import Meter
 from autosync.common.reader import Reader, Unreadable
 from autosync.common.repository import Repository
 from autosync.common.shared import SharedSettings
+from autosync.common.shell import typed
 
 from . import courtesy, limits, message, scan
 from .asking import Asking
@@ -126,7 +127,7 @@ class Worker:
             except Problem as problem:
                 self._condition.set("error", problem.what, problem.remedy)
             except (GitError, Unreadable, OSError) as error:
-                self._condition.set("error", str(error), "see the service's log")
+                self._condition.set("error", str(error), f"see what git says: git -C {typed(self.repo.path)} status")
             except Exception as error:  # noqa: BLE001 - one repository's trouble must not end the others' work
                 _log.exception("%s: a bug in autosync", self.repo.path)
                 self._condition.set("error", f"a bug in autosync ({type(error).__name__}: {error})", "report it")
