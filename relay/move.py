@@ -89,10 +89,12 @@ class Mover:
                     checkout.end(self.repository)
                     what = f"{', '.join(guard.written[:3])} is open for writing, and a new version came in"
                     raise Failed(Failure(Kind.IN_THE_WAY, what, "goes on by itself when the file is closed"))
+                saves.start()
                 try:
-                    with saves:
-                        return await self._git_merge(after, lock)
+                    return await self._git_merge(after, lock)
                 finally:
+                    # in threads: a file system that hangs must not stop the other repositories
+                    await asyncio.to_thread(saves.stop)
                     await self._keep_strays(lambda: guard.strays() + saves.strays(), (before or after, after))
             finally:
                 saves.close()
@@ -126,16 +128,18 @@ class Mover:
         """Put what was saved while git replaced the file beside the new one, as a file that is not committed yet.
         What one of the ``known`` commits has is in no danger."""
         end = time.monotonic() + _LAST_WRITER
+        found = await asyncio.to_thread(strays)
         # no event tells of the close of a file that has no name
-        while not all(s.done for s in strays()) and time.monotonic() < end:  # noqa: ASYNC110
+        while not all(stray.done for stray in found) and time.monotonic() < end:
             await asyncio.sleep(0.05)
+            found = await asyncio.to_thread(strays)
         assert self.repository.work_tree is not None
         git = self.repository.git
-        for stray in strays():
+        for stray in found:
             content = stray.content()
             oid = (await git.call("hash-object", "--stdin", f"--path={stray.path}", input=content)).text
             there = [await git.call("rev-parse", "-q", "--verify", f"{c}:{stray.path}", check=False) for c in known]
-            if oid in (found.text for found in there):
+            if oid in (one.text for one in there):
                 continue
             name = copy_name(stray.path, oid, {})
             place = self.repository.work_tree / name

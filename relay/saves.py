@@ -20,7 +20,6 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from autosync.common.inotify import CREATE, DONT_FOLLOW, ISDIR, MOVED_TO, ONLYDIR, Inotify
 
@@ -39,8 +38,8 @@ class _Found:
 
 
 class Saves:
-    """A context manager around git's work in the work tree ``root``; ``paths`` are those that git replaces, takes away
-    or makes. To be closed after a look at `strays`.
+    """What is saved in the work tree ``root`` between `start` and `stop`, at the ``paths`` that git replaces, takes
+    away or makes meanwhile. To be closed after a look at `strays`.
 
     Without an inotify instance, or watches, to be had nothing is seen: it is a net, not the rule.
     """
@@ -72,14 +71,13 @@ class Saves:
                 watch = self._inotify.watch(self._root + b"/" + folder, CREATE | MOVED_TO | ONLYDIR | DONT_FOLLOW)
                 self._places[watch] = folder, names
 
-    def __enter__(self) -> Saves:
+    def start(self) -> None:
+        """Watch from now on, in a thread of its own."""
         if self._inotify is not None:
             self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """Watch no more; what came before is seen when this returns."""
         if self._thread.ident is not None:
             os.eventfd_write(self._stop, 1)
             self._seen.wait()
@@ -98,7 +96,7 @@ class Saves:
         for one in self._found:
             os.close(one.descriptor)
         self._found = []
-        if self._thread.ident is None:  # it was never entered
+        if self._thread.ident is None:  # it was never started
             self._close_watches()
 
     def _run(self) -> None:

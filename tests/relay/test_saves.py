@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,15 @@ def held(watched: Saves) -> int:
     return len(watched._found)
 
 
+@contextlib.contextmanager
+def watching(watched: Saves) -> Iterator[None]:
+    watched.start()
+    try:
+        yield
+    finally:
+        watched.stop()
+
+
 def descriptors() -> set[str]:
     return set(os.listdir("/proc/self/fd"))
 
@@ -28,7 +39,7 @@ def descriptors() -> set[str]:
 def test_what_lost_its_name_is_there_to_be_read(tmp_path):
     (tmp_path / "d").mkdir()
     watched = Saves(tmp_path, ["d/one", "two"])
-    with watched:
+    with watching(watched):
         save(tmp_path / "d", "one", "saved\n")
         save(tmp_path, "two", "stays\n")
         save(tmp_path, "other", "nobody's business\n")
@@ -43,7 +54,7 @@ def test_of_very_many_files_those_that_stay_make_room(tmp_path, monkeypatch):
     names = [f"{number}" for number in range(100)]
     before = descriptors()
     watched = Saves(tmp_path, names)
-    with watched:
+    with watching(watched):
         save(tmp_path, "0", "saved\n")
         until(lambda: held(watched) == 1, "it is held")
         (tmp_path / "0").unlink()
@@ -63,7 +74,7 @@ def test_without_an_instance_to_be_had_the_move_goes_on(tmp_path, monkeypatch, c
     monkeypatch.setattr(saves, "Inotify", none_left)
     caplog.set_level("INFO")
     watched = Saves(tmp_path, ["one"])
-    with watched:
+    with watching(watched):
         save(tmp_path, "one", "saved\n")
     assert watched.strays() == []
     watched.close()
@@ -73,7 +84,7 @@ def test_without_an_instance_to_be_had_the_move_goes_on(tmp_path, monkeypatch, c
 @pytest.mark.parametrize("kind", ["folder", "fifo", "link"])
 def test_what_is_no_file_is_let_be(tmp_path, kind):
     watched = Saves(tmp_path, ["one", "two"])
-    with watched:
+    with watching(watched):
         if kind == "folder":
             (tmp_path / "one").mkdir()
         elif kind == "fifo":
