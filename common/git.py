@@ -16,7 +16,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 #: Seconds a git command may take unless the caller knows better.
@@ -123,21 +123,25 @@ def split(data: bytes) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """git, to be run for one repository: in a work tree (``cwd``) or on a git directory."""
+    """git, to be run for one repository: in a work tree (``cwd``) or on a git directory, perhaps with another
+    ``work_tree`` than its own."""
 
     cwd: Path
     git_dir: Path | None = None
     config: tuple[str, ...] = ()
+    work_tree: Path | None = None
 
     def with_config(self, *settings: str) -> Git:
         """The same with more ``key=value`` settings for every command."""
-        return Git(self.cwd, self.git_dir, self.config + settings)
+        return replace(self, config=self.config + settings)
 
     def argv(self, args: Sequence[str]) -> list[str]:
         """The whole command line for ``args``."""
         words = ["git"]
         if self.git_dir is not None:
             words.append(f"--git-dir={self.git_dir}")
+        if self.work_tree is not None:
+            words.append(f"--work-tree={self.work_tree}")
         for setting in self.config:
             words += ["-c", setting]
         return words + list(args)

@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autosync.common.git import Git, GitError, split
+from autosync.common import rawdiff
+from autosync.common.git import NETWORK_LIMIT, Git, GitError, split
 
+from . import attributes
 from .conflict import Conflict, Edit, Message, Resolution, Resolver, Stage, Tree, renamed_paths
 
 # Whatever a person's configuration says of merging: the outcome must not depend on the machine.
@@ -22,10 +24,15 @@ _SETTINGS = (
     "merge.renames=true",
     "merge.directoryRenames=true",
     "merge.renameLimit=7000",
+    "merge.renormalize=false",
+    "merge.default=text",
     "merge.conflictStyle=merge",
+    "diff.algorithm=histogram",
     "merge.verbosity=2",
     "i18n.commitEncoding=utf-8",
+    "i18n.logOutputEncoding=utf-8",
 )
+_POINTER = b"160000"
 _FIELDS = "%H%x00%ct%x00%cn%x00%ce%x00%(trailers:key=Autosync-Machine,valueonly,separator=%x2C)%x00"
 
 
@@ -52,15 +59,29 @@ async def merge(git: Git, folder: Path, one: str, other: str, *, keep_both: bool
     ``folder`` is for a temporary index. Raises GitError, among others for commits without common history.
     """
     git = git.with_config(*_SETTINGS)
-    newer, older = await _sides(git, one, other)
-    outcome = await _merge_tree(git, newer.commit, older.commit)
+    (newer, older), apart, edited = await asyncio.gather(
+        _sides(git, one, other), _apart(git, one, other), attributes.changed(git)
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        there = git
+        if edited or any(attributes.is_one(path) for path in apart):
+            there = await stack.enter_async_context(attributes.laid_out(git, folder, newer.commit))
+        outcome = await _merge_tree(there, newer.commit, older.commit)
+        if renamed_paths(outcome.messages):
+            # git tells where it has put a file of a folder that the other side renamed, and not where it was
+            there = there.with_config("merge.directoryRenames=false")
+            outcome = await _merge_tree(there, newer.commit, older.commit)
     tree, resolution = outcome.tree, Resolution((), ())
-    if outcome.unmerged:
-        if not keep_both:
-            found = sorted({stage.path for stage in outcome.unmerged})
-            return Merge(None, tuple(Conflict(path, None, "edited on both sides") for path in found))
-        resolution = await _resolved(git, outcome, newer.commit, older.commit)
-        tree = await _edited(git, folder, outcome.tree, resolution.edits)
+    pointers = {path for path, modes in apart.items() if modes == (_POINTER, _POINTER)}
+    if outcome.unmerged and not keep_both:
+        found = sorted({stage.path for stage in outcome.unmerged})
+        return Merge(None, tuple(Conflict(path, None, "edited on both sides") for path in found))
+    if outcome.unmerged or pointers:
+        merged = await _entries(git, outcome.tree)
+        resolution = await _resolved(git, outcome, pointers, merged, newer.commit, older.commit)
+        if resolution.conflicts and not keep_both:
+            return Merge(None, resolution.conflicts)
+        tree = await _edited(git, folder, outcome.tree, merged, resolution.edits)
     commit = await _commit(git, tree, newer, older, resolution.conflicts, sign)
     return Merge(commit, resolution.conflicts)
 
@@ -72,11 +93,15 @@ class _Outcome:
     messages: tuple[Message, ...]
 
 
-async def _resolved(git: Git, outcome: _Outcome, newer: str, older: str) -> Resolution:
-    merged, ours, theirs = await asyncio.gather(*(_entries(git, tree) for tree in (outcome.tree, newer, older)))
+async def _resolved(
+    git: Git, outcome: _Outcome, pointers: set[str], merged: Tree, newer: str, older: str
+) -> Resolution:
+    ours, theirs = await asyncio.gather(*(_entries(git, tree) for tree in (newer, older)))
     # a blob that neither side has is the result of a merge, which may have markers in it
     known = {oid for _, oid in ours.values()} | {oid for _, oid in theirs.values()}
     by_path = renamed_paths(outcome.messages)
+    # git follows a submodule's history where it is checked out and has both commits: not on every machine
+    by_path |= pointers
     by_path |= {s.path for s in outcome.unmerged if s.number > 1 and s.oid not in known}
     resolver = Resolver(merged)
     if by_path:
@@ -97,11 +122,15 @@ async def _sides(git: Git, one: str, other: str) -> tuple[_Side, _Side]:
     return newer, older
 
 
+async def _apart(git: Git, one: str, other: str) -> dict[str, tuple[bytes, bytes]]:
+    """The paths in which two commits differ, with the modes on both sides."""
+    rows = rawdiff.parse((await git.call("diff-tree", "-r", "-z", "--raw", "--no-renames", one, other)).stdout)
+    return {os.fsdecode(row.path): (row.old_mode, row.new_mode) for row in rows}
+
+
 async def _merge_tree(git: Git, ours: str, theirs: str) -> _Outcome:
     args = ("merge-tree", "--write-tree", "-z", "--messages", ours, theirs)
-    # which merge driver a file has is told by a commit, not by what lies in this machine's work tree (git 2.41; before
-    # that, machines of which only one has the newest .gitattributes may merge the same otherwise, and merge again)
-    result = await git.call(*args, check=False, env={"GIT_ATTR_SOURCE": ours})
+    result = await git.call(*args, check=False, limit=NETWORK_LIMIT)
     fields = split(result.stdout)
     # a bad object name gives exit code 1 too, but no tree
     if result.code not in (0, 1) or not fields:
@@ -133,10 +162,15 @@ async def _entries(git: Git, tree: str) -> Tree:
     return entries
 
 
-async def _edited(git: Git, folder: Path, tree: str, edits: tuple[Edit, ...]) -> str:
+async def _edited(git: Git, folder: Path, tree: str, merged: Tree, edits: tuple[Edit, ...]) -> str:
+    """The tree ``tree``, whose entries are ``merged``, with ``edits``."""
     # removals first: a file may have to go before a folder of its name can come
     ordered = sorted(edits, key=lambda edit: edit.entry is not None)
     zero = "0" * len(tree)
+    if any(oid == zero for _, oid in merged.values()):
+        # where a conflict of renames meets a folder in the way, git's tree may have an entry that names nothing
+        ordered[:0] = [Edit(path, entry) for path, entry in merged.items() if entry[1] != zero]
+        tree = "--empty"
     lines = b"".join(
         f"{edit.entry[0] if edit.entry else 0} {edit.entry[1] if edit.entry else zero}\t".encode()
         + os.fsencode(edit.path)

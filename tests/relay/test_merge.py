@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autosync.common.git import Git, GitError
+from autosync.relay import attributes
 from autosync.relay.conflict import copy_name
 from autosync.relay.merge import merge
 from tests.hooks.conftest import NEW_GIT
@@ -147,6 +148,19 @@ CASES: dict[str, tuple[Files, Files, Files, dict[str, str]]] = {
         {"d/a": LONG, "d/b": LONG.upper(), "d/c": "new"},
         {"e/a": LONG.rstrip("\n"), "e/b": LONG.upper().rstrip("\n"), "e/c": "new"},
     ),
+    "folder renamed, and a file in it renamed otherwise and edited": (
+        {"d/a": LONG},
+        {"d/e": LONG + "more\n"},
+        {"moved/a": LONG},
+        {"d/e": LONG + "more", "moved/a": LONG.rstrip("\n")},
+    ),
+    # git's own tree has an entry that names nothing then
+    "file where the renamed folder of the other side has a folder": (
+        {"d/e/f": LONG},
+        {"moved/a": LONG, "d/e": "new"},
+        {"moved/e/f": LONG},
+        {"moved/a": LONG.rstrip("\n"), "moved/e/f": LONG.rstrip("\n"), "d/e": "new"},
+    ),
     "names that differ by case": ({}, {"Readme": "1"}, {"README": "2"}, {"Readme": "1", "README": "2"}),
     "strange names": (
         {"-x\n\udcff y": "1"},
@@ -266,16 +280,81 @@ def test_a_driver_that_fails_makes_a_conflict(tmp_path):
     assert contents == {"start\none", "start\ntwo"}
 
 
-def test_the_driver_does_not_depend_on_what_lies_in_the_work_tree(tmp_path, monkeypatch):
-    version = git(tmp_path, "version").split()[2].split(".")
-    if [int(part) for part in version[:2]] < [2, 41]:
-        if not NEW_GIT:
-            pytest.skip("this git reads attributes in the work tree only")
-        monkeypatch.setenv("PATH", f"{NEW_GIT}:{os.environ['PATH']}")
-    heads = two_sides(tmp_path, "log merge=union\n")
-    (tmp_path / ".gitattributes").write_text("log -merge\n")
-    found = asyncio.run(merge(Git(tmp_path), tmp_path / ".git/autosync", *heads, keep_both=True))
+#: A git of each kind: this machine's own, and the newest.
+both_gits = pytest.mark.parametrize(
+    "tools", ["", pytest.param(NEW_GIT, marks=pytest.mark.skipif(not NEW_GIT, reason="no newer git here"))]
+)
+
+
+def with_git(tools: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if tools:
+        monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+
+
+@both_gits
+@pytest.mark.parametrize("below", ["", "d/"])
+@pytest.mark.parametrize("there", ["log -merge\n", None, "not committed"])
+def test_the_driver_does_not_depend_on_what_lies_in_the_work_tree(tmp_path, monkeypatch, tools, below, there):
+    """The attributes of the newer commit count, wherever this machine is, and whatever somebody is at."""
+    with_git(tools, monkeypatch)
+    git(tmp_path, "init", "-q", "-b", "main")
+    (tmp_path / below).mkdir(exist_ok=True)
+    attributes, log = tmp_path / f"{below}.gitattributes", tmp_path / f"{below}log"
+    heads = []
+    for content, drivers, branch in (("base", "", "main"), ("one", "", "one"), ("two", "log merge=union\n", "two")):
+        git(tmp_path, "checkout", "-q", "-B", branch, *(["main"] if branch != "main" else []))
+        attributes.write_text(drivers)
+        log.write_text(f"start\n{content}\n")
+        git(tmp_path, "add", "-A")
+        date = f"@{1700000000 + len(heads)} +0000"
+        monkeypatch.setenv("GIT_COMMITTER_DATE", date)
+        git(tmp_path, "commit", "-qm", branch)
+        heads.append(git(tmp_path, "rev-parse", "HEAD"))
+    git(tmp_path, "checkout", "-q", "one")
+    if there is None:
+        attributes.unlink()
+    elif there != "not committed":
+        attributes.write_text(there)
+    found = asyncio.run(merge(Git(tmp_path), tmp_path / ".git/autosync", *heads[1:], keep_both=True))
     assert found.conflicts == ()
+    assert set(git(tmp_path, "show", f"{found.commit}:{below}log").split()) == {"start", "one", "two"}
+    assert list((tmp_path / ".git/autosync").iterdir()) == []
+
+
+@both_gits
+def test_attributes_with_forged_names_are_written_nowhere(tmp_path, monkeypatch, tools):
+    with_git(tools, monkeypatch)
+    lab = Lab(tmp_path)
+    blob = git(tmp_path, "hash-object", "-w", "--stdin", input=b"* merge=union\n")
+    tree = git(tmp_path, "mktree", input=f"100644 blob {blob}\t.gitattributes\n".encode())
+    for _ in range(3):
+        raw = b"40000 ..\0" + bytes.fromhex(tree)
+        tree = git(tmp_path, "hash-object", "-t", "tree", "-w", "--stdin", "--literally", input=raw)
+    root = lab.commit({"a": "1"})
+    forged = git(tmp_path, "commit-tree", tree, "-p", root, "-m", "x")
+    asyncio.run(_laid_out(lab, forged))
+    assert not (tmp_path / ".gitattributes").exists()
+    assert not (tmp_path.parent / ".gitattributes").exists()
+
+
+async def _laid_out(lab: Lab, commit: str) -> None:
+    async with attributes.laid_out(Git(lab.folder, lab.folder), lab.folder / "own", commit) as there:
+        assert [path.name for path in there.cwd.rglob("*")] == [".gitattributes"]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["merge.default=union", "merge.renormalize=true", "diff.algorithm=minimal", "i18n.logOutputEncoding=KOI8-R"],
+)
+def test_what_a_person_has_configured_makes_no_other_merge(lab, monkeypatch, setting):
+    name, _, value = setting.partition("=")
+    root = lab.commit({"a": "1\n", ".gitattributes": "* text=auto\n"})
+    sides = [
+        lab.commit({"a": text, ".gitattributes": "* text=auto\n"}, root, author="Жанна") for text in ("1\r\n2", "3")
+    ]
+    found = lab.merge(*sides)
+    git(lab.folder, "config", name, value)
+    assert lab.merge(*sides) == found
 
 
 def test_a_submodule_conflict_keeps_one_pointer_and_names_the_other(lab):
@@ -288,6 +367,30 @@ def test_a_submodule_conflict_keeps_one_pointer_and_names_the_other(lab):
     kept = lab.tree(found.commit)["sub"]
     assert kept in ("160000:" + "2" * 40, "160000:" + "3" * 40)
     assert ({"2" * 40, "3" * 40} - {kept[7:]}).pop() in found.conflicts[0].what
+
+
+def test_a_submodule_has_the_same_outcome_where_it_is_checked_out_and_where_not(tmp_path):
+    """git would follow the submodule's own history where that is there."""
+    sub, one, other = tmp_path / "sub", tmp_path / "one", tmp_path / "other"
+    git(tmp_path, "init", "-q", str(sub))
+    points = []
+    for n in range(3):
+        git(sub, "commit", "-q", "--allow-empty", "-m", str(n))
+        points.append(git(sub, "rev-parse", "HEAD"))
+    git(tmp_path, "init", "-q", "-b", "main", str(one))
+    git(one, "submodule", "--quiet", "add", str(sub), "sub")
+    heads = []
+    for point, branch in zip(points, ("main", "left", "right"), strict=True):
+        git(one, "checkout", "-q", "-B", branch, *(["main"] if branch != "main" else []))
+        git(one / "sub", "checkout", "-q", point)
+        git(one, "commit", "-qam", branch)
+        heads.append(git(one, "rev-parse", "HEAD"))
+    git(tmp_path, "clone", "-q", str(one), str(other))
+    found = [asyncio.run(merge(Git(repo), repo / ".git/autosync", *heads[1:], keep_both=True)) for repo in (one, other)]
+    assert found[0] == found[1]
+    (conflict,) = found[0].conflicts
+    kept = git(other, "rev-parse", f"{found[0].commit}:sub")
+    assert kept in points[1:] and ({*points[1:]} - {kept}).pop() in conflict.what
 
 
 @pytest.mark.parametrize(
