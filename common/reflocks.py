@@ -48,8 +48,8 @@ def _locks(repository: Repository) -> Iterator[Path]:
 
 
 def _age(path: Path) -> float:
-    """Seconds; a negative number when it is gone."""
+    """Seconds; 0 when it is gone. One from the future is of a time when the clock was wrong."""
     try:
-        return time.time() - path.lstat().st_mtime
+        return abs(time.time() - path.lstat().st_mtime)
     except OSError:
-        return -1.0
+        return 0.0

@@ -55,8 +55,7 @@ class Mover:
         if result.code == 0:
             return
         error = GitError(("merge", "--ff-only", after), result.code, result.stdout, result.stderr)
-        text = error.message.lower()
-        if "would be overwritten" in text or "local changes" in text or "not uptodate" in text or "would lose" in text:
+        if _refused(result):
             raise Failed(in_the_way(error))
         raise Failed(classify(error, "git", str(self.repository.path)))
 
@@ -155,7 +154,7 @@ class Mover:
             _log.warning("%s: %s was written to while it was replaced: see %s", self.repository.path, stray.path, place)
 
     async def _git_merge(self, after: str, lock: int) -> Result:
-        """The move itself, with the journal written; that goes when git has ended by itself."""
+        """The move itself, with the journal written; that goes when nothing is half-done."""
         args = (
             "merge",
             "--ff-only",
@@ -183,15 +182,19 @@ class Mover:
             # nearly always it is done in a moment; when not, the journal stays and the next start finishes it
             await asyncio.wait([child], timeout=_LAST_GRACE)
             if child.done() and not child.cancelled() and child.exception() is None:
-                if 0 <= child.result().code <= _LAST_CODE:
-                    checkout.end(self.repository)
+                self._ended(child.result())
             else:
                 child.cancel()
                 await asyncio.wait([child])
             raise
-        if 0 <= result.code <= _LAST_CODE:
-            checkout.end(self.repository)
+        self._ended(result)
         return result
+
+    def _ended(self, result: Result) -> None:
+        """Take the journal away if nothing is half-done. git moves the branch last of all: when it cannot (a lock in
+        the way, a full disk), files and index have been moved already, and that is for `recover`."""
+        if result.code == 0 or (0 < result.code <= _LAST_CODE and _refused(result)):
+            checkout.end(self.repository)
 
     def _names(self, commit: str) -> list[str]:
         return split(self.repository.git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).stdout)
@@ -213,3 +216,9 @@ class Mover:
             if os.path.lexists(path):
                 what = f"{path} is in the way of what came in"
                 raise Failed(Failure(Kind.IN_THE_WAY, what, "move or rename it; the rest goes on by itself"))
+
+
+def _refused(result: Result) -> bool:
+    """Whether git has left everything as it was, because something that is not committed is in the way."""
+    text = os.fsdecode(result.stderr).lower()
+    return any(words in text for words in ("would be overwritten", "local changes", "not uptodate", "would lose"))

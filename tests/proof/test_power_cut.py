@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import pytest
 
 from autosync.common import checkout, reflocks
+from autosync.common.git import GitError
 from autosync.common.repository import Repository
 from autosync.watcher import journal
 from tests.proof.ledger import Ledger, stuck
@@ -90,6 +92,32 @@ def test_a_ref_lock_goes_though_nothing_else_is_to_be_done(peer, name, when):
     os.utime(lock, (1, 1))
     peer.relay("look", later=reflocks.OLD)
     assert stuck(peer.path) == [] and not lock.exists()
+
+
+@pytest.mark.parametrize("name", ["HEAD.lock", "refs/heads/main.lock"])
+@pytest.mark.parametrize("ages", [-1, 1])
+def test_a_move_that_cannot_move_the_branch_is_finished_later(peer, name, ages):
+    """git has replaced files and index by then: that must not look like something that a person has staged."""
+    assert peer.relay() == "in sync"
+    other = peer.central.parent / "other"
+    git(peer.central.parent, "clone", "-q", str(peer.central), str(other))
+    (other / "new").write_text("theirs\n")
+    git(other, "add", "-A")
+    git(other, "commit", "-qm", "theirs")
+    git(other, "push", "-q")
+    lock = peer.path / ".git" / name
+    lock.touch()
+    assert peer.relay() != "in sync"
+    with pytest.raises(GitError):
+        peer.watch()
+    # as old as that of a killed git is in the end, or made when the clock was wrong
+    when = time.time() - ages * 2 * reflocks.OLD
+    os.utime(lock, (when, when))
+    for _ in range(3):
+        peer.relay(later=reflocks.OLD)
+    assert peer.worker.status.name == "in sync"
+    assert stuck(peer.path) == []
+    assert git(peer.path, "rev-parse", "HEAD") == git(other, "rev-parse", "HEAD")
 
 
 @pytest.mark.parametrize("name", ["HEAD.lock", "refs/heads/main.lock", "refs/remotes/origin/main.lock"])
