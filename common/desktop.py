@@ -48,7 +48,8 @@ class Button:
 class Notice:
     """Something to tell a person. ``click`` is what a click beside the buttons does, the first button if not given.
     ``reply``, where the server has a field for it, gets what the person types;
-    ``closed`` is called when the person is done with the notice in any way, a press and a reply included."""
+    ``closed`` is called when the person is done with the notice in any way, a press and a reply included;
+    ``waits``: it stays until then, as a critical one does, and does not vanish after some seconds."""
 
     title: str
     text: str = ""
@@ -57,6 +58,7 @@ class Notice:
     reply: Callable[[str], None] | None = None
     closed: Callable[[], None] | None = None
     click: Button | None = None
+    waits: bool = False
 
     @property
     def clicked(self) -> Button | None:
@@ -132,7 +134,7 @@ class Desktop:
         self._waiting.clear()
         with contextlib.suppress(Exception):  # the bus may have gone with the session
             async with asyncio.timeout(_LAST_WORDS):
-                for number, notice in self._open.values():
+                for number, notice in list(self._open.values()):
                     if self._server is not None and (notice.buttons or notice.reply):
                         await self._server.close_notification(number)
         await self._let_go()
@@ -171,7 +173,7 @@ class Desktop:
         best = float("inf"), ""
         for key, notice in self._waiting.items():
             # somebody waits for an answer to a question
-            pressing = notice is not None and (notice.urgency == "critical" or notice.reply is not None)
+            pressing = notice is not None and (notice.urgency == "critical" or notice.waits)
             most = _MOST_CRITICAL if pressing else _MOST
             # taking away is no noise
             free = notice is None or len(self._shown_at) < most
@@ -198,9 +200,11 @@ class Desktop:
         if notice.reply is not None and "inline-reply" in server.capabilities:
             actions.append(("inline-reply", "Reply"))
             hints["x-kde-reply-submit-button-text"] = Variant("s", "OK")
+            hints["x-kde-reply-placeholder-text"] = Variant("s", "A message for this commit")
         title = _printable(" ".join(notice.title.split()))
         self._early = []
-        shown = await server.notify(number, _ICON.as_uri(), title, _printable(notice.text), actions, hints)
+        stays = notice.waits or notice.urgency == "critical"
+        shown = await server.notify(number, _ICON.as_uri(), title, _printable(notice.text), actions, hints, stays)
         self._open[key] = shown, notice
         # a server may close it at once, and says so before this task goes on
         early, self._early = self._early, None

@@ -20,8 +20,8 @@ from dbus_fast.errors import DBusError
 _NAME = _INTERFACE = "org.freedesktop.Notifications"
 _PATH = "/org/freedesktop/Notifications"
 _BUS = "org.freedesktop.DBus"
-# It shows the action `default`, which the specification has for a click, as one more button.
-_NOT_CLICKABLE = ("Xfce Notify Daemon",)
+# They show the action `default`, which the specification has for a click, as one more button.
+_NOT_CLICKABLE = ("Xfce Notify Daemon", "lxqt-notificationd")
 #: Seconds until a bus that is ending has ended.
 _LAST_WORDS = 1.0
 
@@ -83,12 +83,13 @@ class NotificationServer:
         body: str,
         actions: Sequence[tuple[str, str]],
         hints: Mapping[str, Variant],
+        stays: bool,
     ) -> int:
         """Show a notification, in the place of the one with the number ``replaces`` (0: of none); returns its number.
-        ``actions`` are pairs of key and label. Raises one of ERRORS."""
+        ``actions`` are pairs of key and label, ``stays``: it does not vanish by itself. Raises one of ERRORS."""
         flat = [word for pair in actions for word in pair]
         body = _escaped(body) if "body-markup" in self.capabilities else body
-        arguments = ["autosync", replaces, icon, title, body, flat, dict(hints), -1]
+        arguments = ["autosync", replaces, icon, title, body, flat, dict(hints), 0 if stays else -1]
         (number,) = await self._ask("Notify", "susssasa{sv}i", arguments)
         return int(number)
 

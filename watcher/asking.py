@@ -116,12 +116,12 @@ class Asking:
         rest = f"{summary}\nWithout a message it is committed like this in {self._timeout:.0f} seconds."
         title = f"{self._path.name}: what is this about?"
         if "inline-reply" in capabilities:
-            notice = Notice(title, rest, reply=self._replied, closed=self._declined)
+            notice = Notice(title, rest, reply=self._replied, closed=self._declined, waits=True)
         elif "actions" in capabilities and (dialog := _dialog()) is not None:
             button = Button("Write a message", lambda: self._open(dialog, summary))
-            notice = Notice(title, rest, buttons=(button,), closed=self._closed_or_pressed)
+            notice = Notice(title, rest, buttons=(button,), closed=self._closed_or_pressed, waits=True)
         else:
-            notice = Notice(title, f"{rest}\n→ {self._command}")
+            notice = Notice(title, f"{rest}\n→ {self._command}", waits=True)
         self._desktop.show(self._key, notice)
 
     def _replied(self, text: str) -> None:

@@ -42,6 +42,8 @@ class Seen:
     title: str
     body: str
     urgency: int
+    #: Milliseconds, 0: for ever, -1: as the server likes.
+    expires: int
     icon: str
     actions: dict[str, str]
 
@@ -92,7 +94,7 @@ class FakeServer(ServiceInterface):
         self._last += not replaces
         number = replaces or self._last
         pairs = dict(zip(actions[::2], actions[1::2], strict=True))
-        self.shown[number] = Seen(title, body, hints["urgency"].value, icon, pairs)
+        self.shown[number] = Seen(title, body, hints["urgency"].value, expire, icon, pairs)
         if self.silent:
             self.dismiss(number)
         return number

@@ -56,6 +56,7 @@ def test_a_reply_is_the_message_of_all_that_has_settled_meanwhile(watched, inlin
     w.write("f")
     seen = inline.notice(TITLE)
     assert seen.body == '"f" added\nWithout a message it is committed like this in 1000 seconds.'
+    assert seen.expires == 0
     assert w.status()["progress"].endswith(f"autosync describe '{w.root}' \"message\"")
     assert w.commits() == []
     w.write("g")
