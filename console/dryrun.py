@@ -17,7 +17,7 @@ from autosync.relay.plan import plan
 from autosync.relay.state import Action, FastForward, Merge, Observed, Push, Recover, State, Status
 
 from . import wording
-from .look import changed_files
+from .candidates import candidates
 
 #: Seconds for asking the remote where its branch is.
 _ASK_LIMIT = 30.0
@@ -37,11 +37,14 @@ def preview(instance: Instance, repo: Repo) -> Preview:
     settings = config.effective(repo, SharedSettings().read(repository))
     seen = look(repository, Memory.of(instance.state / "relay", repository.git_dir), {})
     steps = []
-    dirty = 0 if seen.paused or not settings.watch else changed_files(repository) or 0
-    if dirty and not seen.operation and seen.branch:
-        steps.append(f"commit {wording.count(dirty, 'changed file')}, but for what is held back")
-        # as after that commit
-        seen = dataclasses.replace(seen, ahead=seen.ahead + 1)
+    if settings.watch and not (seen.bare or seen.paused or seen.operation) and seen.branch:
+        found = candidates(repository, settings)
+        if found.ready:
+            steps.append(f"commit {wording.count(len(found.ready), 'changed file')}")
+            # as after that commit
+            seen = dataclasses.replace(seen, ahead=seen.ahead + 1)
+        if found.held:
+            steps.append(f"hold back {wording.listed([wording.plain(name) for name in found.held])}")
     absent = False
     if seen.upstream is not None and not seen.paused and settings.pull != "never":
         asked = _asked(repository, seen.upstream)

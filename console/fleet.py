@@ -13,10 +13,13 @@ from rich.text import Text
 from . import wording
 from .terminal import hanging
 
-_GOOD, _BEHIND, _BAD, _QUIET = "green", "yellow", "bold red", "dim"
+_GOOD, _BEHIND, _BAD, _QUIET = "green", "magenta", "bold red", "dim"
 _HEADINGS = ("machine", "has", "", "last word", "save to visible")
-#: Columns that a machine's name may take.
-_NAME = 24
+#: What is left out where there are fewer columns than that.
+_NARROW = {"save to visible": 80, "has": 62}
+
+#: A mark, and a cell for each heading.
+_Row = tuple[Text | str, tuple[Text | str, ...]]
 
 
 class FleetTable:
@@ -26,6 +29,8 @@ class FleetTable:
         self._width = width
         self._now = now
         self._home = home
+        self._columns = [number for number, name in enumerate(_HEADINGS) if width >= _NARROW.get(name, 0)]
+        self._name_width = 24 if width >= max(_NARROW.values()) else 16
         self._marks = ("✓", "↓", "!") if unicode else ("+", "v", "!")
 
     def render(self, data: dict[str, Any]) -> RenderableType:
@@ -39,7 +44,9 @@ class FleetTable:
                 hanging("! ", _BAD, f"{data['relay']['error']}: {data['relay']['remedy']}", 0, self._width),
                 Text(),
             ]
-        return Group(*parts, self._summary(data))
+        if data["fleet"]:
+            parts.append(self._summary(data))
+        return Group(*parts)
 
     def _repository(self, repository: dict[str, Any], data: dict[str, Any]) -> Iterator[RenderableType]:
         title = Text(wording.path(repository["path"], self._home), "bold")
@@ -47,23 +54,26 @@ class FleetTable:
         words = [word for word in data["fleet"] if word["path"] == repository["path"]]
         table = Table.grid(padding=(0, 2))
         table.add_column(width=1)
-        for _ in _HEADINGS:
+        for _ in self._columns:
             table.add_column(no_wrap=True)
-        table.add_row("", *(Text(heading, _QUIET) for heading in _HEADINGS))
-        table.add_row(*self._own(repository, data["name"]))
-        for word in words:
-            table.add_row(*self._row(word, repository))
+        rows: list[_Row] = [
+            ("", tuple(Text(heading, _QUIET) for heading in _HEADINGS)),
+            self._own(repository, data["name"]),
+        ]
+        rows += [self._row(word, repository) for word in words]
+        for mark, cells in rows:
+            table.add_row(mark, *(cells[number] for number in self._columns))
         yield table
         if not words:
             yield Text("   no other machine has been heard of yet", _QUIET)
 
-    def _own(self, repository: dict[str, Any], name: str) -> tuple[Text | str, ...]:
+    def _own(self, repository: dict[str, Any], name: str) -> _Row:
         behind = repository["behind"]
         which = 1 if behind else 0
         where = Text(f"{behind:,} behind" if behind else "this machine", (_GOOD, _BEHIND)[which] if behind else _QUIET)
-        return self._mark(which), self._name(name), (repository["head"] or "")[:7], where, "", ""
+        return self._mark(which), (self._name(name), (repository["head"] or "")[:7], where, "", "")
 
-    def _row(self, word: dict[str, Any], repository: dict[str, Any]) -> tuple[Text | str, ...]:
+    def _row(self, word: dict[str, Any], repository: dict[str, Any]) -> _Row:
         behind = word["behind"]
         if word["silent"]:
             which, where = 2, "silent"
@@ -77,10 +87,10 @@ class FleetTable:
         seconds = wording.duration(word["seconds"]) if word["seconds"] is not None else ""
         style = (_GOOD, _BEHIND, _BAD)[which]
         heard = wording.ago(word["last_heard"], self._now)
-        return self._mark(which), self._name(word["machine"]), word["head"][:7], Text(where, style), heard, seconds
+        return self._mark(which), (self._name(word["machine"]), word["head"][:7], Text(where, style), heard, seconds)
 
     def _name(self, name: str) -> str:
-        return wording.shortened(wording.plain(name), _NAME)
+        return wording.shortened(wording.plain(name), self._name_width)
 
     def _mark(self, which: int) -> Text:
         return Text(self._marks[which], (_GOOD, _BEHIND, _BAD)[which])

@@ -17,16 +17,19 @@ from . import copies, wording
 from .survey import kind
 from .terminal import hanging
 
-# Colours from the terminal's own sixteen, none that vanishes on a dark or a light background.
-_GOOD, _MOVING, _BAD, _QUIET = "green", "cyan", "bold red", "dim"
-_WAITING = "yellow"
+# Colours from the terminal's own sixteen, for words none that vanishes on a dark or a light background: yellow and cyan
+# do on a white one, blue on a black one.
+_GOOD, _WAITING, _BAD, _QUIET = "green", "magenta", "bold red", "dim"
+_ARROW = "cyan"
+#: Columns from which on there is room for branches.
+_WITH_BRANCH = 60
 
 #: Conflict copies that are named one by one.
 _COPIES = 3
 #: For each kind of state its symbol, the symbol where only ASCII fits, and its colour.
 _MARKS = {
     "good": ("✓", "+", _GOOD),
-    "moving": ("↕", "~", _MOVING),
+    "moving": ("↕", "~", ""),
     "paused": ("‖", "=", _QUIET),
     "offline": ("○", "o", _WAITING),
     "conflict": ("≠", "#", _WAITING),
@@ -77,34 +80,38 @@ class StatusTable:
 
     def _rows(self, repositories: list[dict[str, Any]]) -> Iterator[RenderableType]:
         names = [wording.path(r["path"], self._home) for r in repositories]
-        branches = [wording.shortened(wording.plain(r["branch"] or ""), 16) for r in repositories]
+        room = 16 if self._width >= _WITH_BRANCH else 0
+        branches = [wording.shortened(wording.plain(r["branch"] or ""), room) for r in repositories]
         states = [self._state(r) for r in repositories]
-        beside = 8 + max(map(len, branches), default=0) + max((s.cell_len for s in states), default=0)
-        most = max(16, self._width - beside)
-        longest = min(most, max(map(len, names), default=0))
-        branch_width = max(map(len, branches), default=0)
+        branch_width = max(map(wording.columns, branches), default=0)
+        beside = 8 + branch_width + max((s.cell_len for s in states), default=0)
+        longest = min(max(16, self._width - beside), max(map(wording.columns, names), default=0))
         for repository, name, branch, state in zip(repositories, names, branches, states, strict=True):
             row = Table.grid(padding=(0, 2))
             row.add_column(width=1)
             row.add_column(width=longest, no_wrap=True)
-            row.add_column(width=branch_width, no_wrap=True)
+            cells: list[Text | str] = [self._mark(kind(repository)), wording.shortened(name, longest)]
+            if branch_width:
+                row.add_column(width=branch_width, no_wrap=True)
+                cells.append(Text(branch, _QUIET))
             row.add_column()
-            row.add_row(self._mark(kind(repository)), wording.shortened(name, longest), Text(branch, _QUIET), state)
+            row.add_row(*cells, state)
             yield row
 
     def _state(self, repository: dict[str, Any]) -> Text:
-        colour = _MARKS[kind(repository)][2]
-        text = Text(self._word(repository), colour)
-        notes = []
+        # the colour is that of what it tells
+        of_state = repository | {"quarantined": [], "conflicts": []}
+        notes = [(self._word(repository), _MARKS[kind(of_state)][2])]
         if repository["dirty"]:
-            notes.append(wording.count(repository["dirty"], "changed file"))
+            notes.append((wording.count(repository["dirty"], "changed file"), _QUIET))
         if repository["quarantined"]:
-            notes.append(f"{wording.count(len(repository['quarantined']), 'file')} held back")
+            notes.append((f"{wording.count(len(repository['quarantined']), 'file')} held back", _BAD))
         if repository["conflicts"]:
-            notes.append(wording.count(len(repository["conflicts"]), "conflict copy", "conflict copies"))
-        if not notes and repository["state"] == "in sync" and repository["last_sync"]:
-            notes.append(wording.ago(repository["last_sync"], self._now))
-        return text.append("".join(f", {note}" for note in notes), _QUIET)
+            copied = wording.count(len(repository["conflicts"]), "conflict copy", "conflict copies")
+            notes.append((copied, _WAITING))
+        if len(notes) == 1 and repository["state"] == "in sync" and repository["last_sync"]:
+            notes.append((wording.ago(repository["last_sync"], self._now), _QUIET))
+        return Text(", ").join(Text(note, colour) for note, colour in notes)
 
     @staticmethod
     def _word(repository: dict[str, Any]) -> str:
@@ -146,14 +153,16 @@ class StatusTable:
         for transport in data["transports"]:
             state = transport["state"]
             which = {"online": "good", "connecting": "moving", "offline": "offline"}.get(state, "needs you")
-            line = self._mark(which).append(f"  {transport['name']}  ", "default not bold")
-            line.append(state, _MARKS[which][2])
+            line = Text.assemble(self._mark(which), f"  {transport['name']}  ", (state, _MARKS[which][2]))
             if transport["since"]:
                 line.append(f" since {wording.clock(transport['since'], self._now)}", _QUIET)
-            peers = [p for p in data["peers"] if p["transport"] == transport["name"]]
-            if peers:
-                line.append(f", {', '.join(self._peer(p) for p in peers)}", _QUIET)
+            peers = ", ".join(self._peer(p) for p in data["peers"] if p["transport"] == transport["name"])
+            if peers and line.cell_len + 2 + wording.columns(peers) <= self._width:
+                line.append(f", {peers}", _QUIET)
+                peers = ""
             yield line
+            if peers:
+                yield hanging("", "", peers, 3, self._width)
             if transport["error"] and state != "off":
                 yield from self._trouble(transport["error"], transport["remedy"])
 
@@ -201,7 +210,7 @@ class StatusTable:
             when = f" (since {wording.clock(since, self._now)})" if since else ""
             yield hanging("", "", self._readable(what) + when, 3, self._width)
         if remedy:
-            yield hanging(self._arrow, _MOVING, self._readable(remedy), 3, self._width)
+            yield hanging(self._arrow, _ARROW, self._readable(remedy), 3, self._width)
 
     def _readable(self, text: str) -> str:
         """Printable, keeping the lines of a message of several."""

@@ -75,11 +75,22 @@ def path(value: str | Path, home: Path | None = None) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """At most ``width`` characters, with the middle left out: both ends of a path tell something."""
-    if len(text) <= width:
+    """At most ``width`` columns, with the middle left out: both ends of a path tell something."""
+    if columns(text) <= width:
         return text
+    if width < 1:
+        return ""
     tail = (width - 1) * 2 // 3
-    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+    return f"{_beginning(text, width - 1 - tail)}…{_beginning(text[::-1], tail)[::-1]}"
+
+
+def _beginning(text: str, width: int) -> str:
+    """As much of a text as fits."""
+    end, room = 0, width
+    while end < len(text) and columns(text[end]) <= room:
+        room -= columns(text[end])
+        end += 1
+    return text[:end]
 
 
 def homely(text: str, home: Path | None) -> str:

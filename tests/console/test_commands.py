@@ -173,19 +173,26 @@ def test_config_may_stand_on_either_side_of_the_command(machine, capsys):
 
 def test_a_dry_run_says_what_would_be_done_and_changes_nothing(machine):
     (machine.notes / "new").touch()
+    (machine.notes / ".x.kate-swp").touch()
+    (machine.notes / "id_rsa").write_text("key")
     git(machine.notes, "commit", "-q", "--allow-empty", "-m", "second")
     before = git(machine.notes, "rev-parse", "HEAD"), git(machine.central, "rev-parse", "HEAD")
     code, out, err = machine.run("sync", "--dry-run")
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         "~/notes:",
-        "  would commit 1 changed file, but for what is held back",
+        "  would commit 1 changed file",
+        "  would hold back id_rsa",
         "  would push 2 commits to origin/main",
         "  would tell the other machines",
     ]
     assert before == (git(machine.notes, "rev-parse", "HEAD"), git(machine.central, "rev-parse", "HEAD"))
-    assert git(machine.notes, "status", "--porcelain") == "?? new"
-    (machine.notes / "new").unlink()
+    for name in ("new", ".x.kate-swp"):
+        (machine.notes / name).unlink()
+    assert git(machine.notes, "status", "--porcelain") == "?? id_rsa"
+    assert "would hold back id_rsa" in machine.run("sync", "--dry-run")[1]
+    assert "would commit" not in machine.run("sync", "--dry-run")[1]
+    (machine.notes / "id_rsa").unlink()
     git(machine.notes, "push", "-q")
     assert machine.run("sync", "--dry-run")[1] == "~/notes: nothing to do\n"
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 from rich.console import Console
 
+from autosync.console import wording
 from autosync.console.fleet import FleetTable
 from autosync.console.survey import survey
 from autosync.console.table import StatusTable
@@ -345,3 +346,32 @@ def test_a_pause_that_nobody_has_made_needs_the_person(machine):
         _, out, _ = machine.run("status")
     assert "   another repository is here now\n   → autosync resume ~/notes\n" in out
     assert out.endswith("1 needs you\n")
+
+
+@pytest.mark.parametrize("width", [48, 62, 80, 120])
+def test_nothing_is_cut_off_or_runs_over_at_any_width(alive, width):
+    data = survey(alive.instance)
+    (entry,) = data["repositories"]
+    names = ["/srv/" + "日本語のとても長い名前" * 4, "/srv/" + "long-" * 30, "/srv/caf\udce9"]
+    data["repositories"] = [entry | {"path": name, "state": "offline", "reason": "no net " * 30} for name in names]
+    data["transports"] = [{"name": "xmpp", "state": "online", "since": 10.0, "error": None, "remedy": None}]
+    peer = {"address": "a@b/c", "transport": "xmpp", "last_heard": 20.0, "version": "0.1.0"}
+    data["peers"] = [peer | {"name": f"machine-{number}"} for number in range(5)]
+    data["fleet"] = [
+        {"machine": name, "path": names[2], "ref": "refs/heads/main", "head": "a" * 40, "behind": 12345}
+        | {"silent": False, "last_heard": 20.0, "seconds": 1.5}
+        for name in ("desk", "機械機械機械機械機械機械機械機械機械", "a-machine-with-a-very-long-name")
+    ]
+    console = Console(width=width, markup=False, highlight=False, force_terminal=False)
+    for table in (StatusTable, FleetTable):
+        with console.capture() as capture:
+            console.print(table(width, 1000.0, alive.notes.parent).render(data))
+        lines = [line.rstrip() for line in capture.get().splitlines()]
+        assert max(map(wording.columns, lines)) <= width
+        # the tables leave out a column rather than cutting its words
+        assert not any(line.endswith("…") for line in lines)
+        if table is FleetTable:
+            assert sum("12,345 behind" in line for line in lines) == 3
+        else:
+            assert sum("offline" in line for line in lines) == 3
+            assert "machine-4 (0.1.0" in " ".join(" ".join(lines).split())
