@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 
 from tests.support.git import git
@@ -42,12 +43,17 @@ def test_offline_at_the_start(tmp_path):
         def unreachable() -> bool:
             shown = a.status()
             transports = {t["name"]: t for t in shown["transports"]}
+            (repository,) = shown["repositories"]
             return bool(
-                shown["repositories"][0]["last_error"]
+                repository["last_error"]
+                and repository["last_error_since"]
                 and all(transports[n]["error"] and transports[n]["since"] for n in ("xmpp", "reflector"))
             )
 
         until(unreachable, "status to say what is unreachable")
+        text = a.run("autosync", "status", check=False).stdout
+        assert "origin is not there" in text
+        assert len(re.findall(r"since \d\d:\d\d:\d\d", text)) == 3, text
 
         away.rename(fleet.central)
         both = {"a.txt", "b.txt"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.git import git
-from tests.support.machines import Fleet, Machine
+from tests.support.machines import Fleet, Machine, Service, command
 from tests.support.wait import until
 
 
@@ -195,6 +196,37 @@ def test_a_repository_is_added_and_removed_while_running(pair):
     until(lambda: len(a.relay_status()["repositories"]) == 1, "the relay to notice")
     a.write("still.txt", "1\n")
     fleet.same()
+
+
+def test_a_second_configuration_is_a_second_instance(pair):
+    """Side by side, and on the same repository even: its locks keep the two from hurting each other."""
+    fleet, a, b = pair
+    file = a.home / "second.toml"
+    file.write_text(a.config.read_text().replace('name = "a"', 'name = "a again"'))
+    second = {
+        name: Service([command(f"autosync-{name}"), "--config", str(file)], a.env, a.folder / f"second-{name}.log")
+        for name in ("watcher", "relay")
+    }
+    fleet.others += second.values()
+
+    def status(*options: str) -> dict:
+        return json.loads(a.run("autosync", *options, "status", "--json", check=False).stdout)
+
+    until(lambda: status("--config", str(file))["repositories"][0]["state"] == "in sync", "the second instance")
+    pids = {status(*options)[service]["pid"] for options in ((), ("--config", str(file))) for service in second}
+    assert pids == {s.process.pid for s in [*second.values(), *a.services.values()]}
+    for number in range(5):
+        a.write(f"{number}.txt", "both see it\n")
+        b.write("b.txt", f"{number}\n")
+        until(lambda n=number: b.read(f"{n}.txt") and a.read("b.txt") == f"{n}\n", "both ways")
+    fleet.same()
+    done = a.run("autosync-relay", "--config", str(file), check=False)
+    assert done.returncode == 1
+    assert f"is running already for {file}" in done.stderr
+    for service in second.values():
+        assert service.stop() == 0
+    a.write("still.txt", "the first goes on\n")
+    until(lambda: b.read("still.txt"), "the first instance to go on")
 
 
 def test_a_wrong_configuration_changes_nothing_while_running(pair):
