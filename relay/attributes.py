@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from autosync.common.git import Git, split
+
+from . import scratch
 
 _NAME = ".gitattributes"
 _EVERYWHERE = f":(top,glob)**/{_NAME}"
@@ -38,13 +38,12 @@ async def changed(git: Git) -> bool:
 async def laid_out(git: Git, folder: Path, commit: str) -> AsyncIterator[Git]:
     """git in a folder of its own, below ``folder``, with the attributes of ``commit``. Raises GitError, OSError."""
     git_dir = Path((await git.call("rev-parse", "--absolute-git-dir")).text)
-    place = folder / f"merge-attributes.{os.getpid()}"
-    shutil.rmtree(place, ignore_errors=True)
+    place = scratch.place(folder, "merge-attributes")
     try:
         await _lay_out(git, commit, place)
         yield Git(place, git_dir, (*git.config, "core.bare=false"), work_tree=place)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        scratch.remove(place)
 
 
 async def _lay_out(git: Git, commit: str, place: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from autosync.common import rawdiff
 from autosync.common.git import NETWORK_LIMIT, Git, GitError, split
 
-from . import attributes
+from . import attributes, scratch
 from .conflict import Conflict, Edit, Message, Resolution, Resolver, Stage, Tree, renamed_paths
 
 # Whatever a person's configuration says of merging: the outcome must not depend on the machine.
@@ -33,6 +33,9 @@ _SETTINGS = (
     "i18n.logOutputEncoding=utf-8",
 )
 _POINTER = b"160000"
+# git takes these off both ends of names and addresses, full stops only before 2.47, and refuses what has nothing else
+_CRUD = "".join(map(chr, range(33))) + ".,:;<>\"\\'"
+_LAST_SECOND = "99999999999999"
 _FIELDS = "%H%x00%ct%x00%cn%x00%ce%x00%(trailers:key=Autosync-Machine,valueonly,separator=%x2C)%x00"
 
 
@@ -117,9 +120,17 @@ async def _sides(git: Git, one: str, other: str) -> tuple[_Side, _Side]:
     out = await git.call("log", "--no-walk=unsorted", "--no-show-signature", f"--format={_FIELDS}", one, other, "--")
     fields = [field.strip("\n") for field in os.fsdecode(out.stdout).split("\0")]
     rows = [fields[0:5], fields[5:10]]
-    sides = [_Side(commit, int(time), name, email, machine) for commit, time, name, email, machine in rows]
+    sides = [
+        _Side(commit, _time(time), name.strip(_CRUD), email.strip(_CRUD), machine)
+        for commit, time, name, email, machine in rows
+    ]
     newer, older = sorted(sides, key=lambda side: (side.time, side.commit), reverse=True)
     return newer, older
+
+
+def _time(said: str) -> int:
+    """Seconds since the epoch; 0 where a commit has no date, or one that no commit could be given."""
+    return int(said) if said.isdecimal() and len(said) <= len(_LAST_SECOND) else 0
 
 
 async def _apart(git: Git, one: str, other: str) -> dict[str, tuple[bytes, bytes]]:
@@ -185,13 +196,7 @@ async def _edited(git: Git, folder: Path, tree: str, merged: Tree, edits: tuple[
 
 @contextlib.contextmanager
 def _temporary_index(folder: Path) -> Iterator[Mapping[str, str]]:
-    folder.mkdir(parents=True, exist_ok=True)
-    index = folder / f"merge-index.{os.getpid()}"
-    for left in folder.glob("merge-index.*"):
-        # by one that was killed; several merge at once where one-shot runs and a service do
-        pid = left.name.split(".")[1]
-        if pid == str(os.getpid()) or not Path("/proc", pid).exists():
-            left.unlink(missing_ok=True)
+    index = scratch.place(folder, "merge-index")
     try:
         yield {"GIT_INDEX_FILE": str(index)}
     finally:

@@ -78,6 +78,17 @@ class Lab:
         return found
 
 
+#: A git of each kind: this machine's own, and the newest.
+both_gits = pytest.mark.parametrize(
+    "tools", ["", pytest.param(NEW_GIT, marks=pytest.mark.skipif(not NEW_GIT, reason="no newer git here"))]
+)
+
+
+def with_git(tools: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if tools:
+        monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+
+
 @pytest.fixture
 def lab(tmp_path):
     return Lab(tmp_path)
@@ -203,10 +214,52 @@ def test_what_a_killed_merge_has_left_goes(lab):
     dead.wait()
     for name in (f"merge-index.{dead.pid}", f"merge-index.{dead.pid}.lock", f"merge-index.{os.getppid()}"):
         (own / name).touch()
+    (own / f"merge-attributes.{dead.pid}/d").mkdir(parents=True)
     root = lab.commit({"a.txt": "1"})
     lab.merge(lab.commit({"a.txt": "2"}, root), lab.commit({"a.txt": "3"}, root, author="two"))
     # a relay of another process may be at it
     assert [path.name for path in own.iterdir()] == [f"merge-index.{os.getppid()}"]
+
+
+@both_gits
+@pytest.mark.parametrize(
+    "who",
+    [
+        b". <> 1700000500 +0000",
+        b"<x@y> 1700000500 +0000",
+        b"\xff\xfe <b\xff> 1700000500 +0000",
+        b"From the future <x> 4102444800 +1400",
+        b"Far future <x> 99999999999999 +0000",
+        b"Beyond time <x> 99999999999999999999999999 +0000",
+        b"Before time <x> -5000 +0000",
+        b"No date <x>",
+        b"Odd zone <x> 1700000500 +051800",
+    ],
+)
+def test_commits_of_odd_people_are_merged(lab, monkeypatch, tools, who):
+    """Other programs, and converters of old histories, make such commits."""
+    with_git(tools, monkeypatch)
+    root = lab.commit({"a": "1"})
+    plain = lab.commit({"a": "2"}, root)
+    tree = git(lab.folder, "rev-parse", lab.commit({"a": "1", "b": "3"}) + "^{tree}")
+    raw = f"tree {tree}\nparent {root}\n".encode() + b"author " + who + b"\ncommitter " + who + b"\n\nodd\n"
+    odd = git(lab.folder, "hash-object", "-t", "commit", "-w", "--stdin", "--literally", input=raw)
+    found = lab.merge(plain, odd)
+    assert lab.tree(found.commit) == {"a": "2", "b": "3"}
+
+
+@pytest.mark.skipif(not NEW_GIT, reason="no newer git here")
+def test_a_name_with_a_full_stop_makes_one_commit_with_every_git(lab, monkeypatch):
+    """Others in a fleet have other gits, and some take the full stop away."""
+    root = lab.commit({"a": "1"})
+    tree = git(lab.folder, "rev-parse", root + "^{tree}")
+    who = "Acme Inc. <mail@example.org.> 1800000000 +0000"
+    raw = f"tree {tree}\nparent {root}\nauthor {who}\ncommitter {who}\n\nwork\n".encode()
+    newer = git(lab.folder, "hash-object", "-t", "commit", "-w", "--stdin", input=raw)
+    sides = lab.commit({"b": "2"}, root), newer
+    found = lab.merge(*sides)
+    with_git(NEW_GIT, monkeypatch)
+    assert lab.merge(*sides) == found
 
 
 def test_a_conflict_on_a_copy_makes_no_copy_of_the_copy(lab):
@@ -278,17 +331,6 @@ def test_a_driver_that_fails_makes_a_conflict(tmp_path):
     (conflict,) = found.conflicts
     contents = {git(tmp_path, "show", f"{found.commit}:{name}") for name in ("log", conflict.copy)}
     assert contents == {"start\none", "start\ntwo"}
-
-
-#: A git of each kind: this machine's own, and the newest.
-both_gits = pytest.mark.parametrize(
-    "tools", ["", pytest.param(NEW_GIT, marks=pytest.mark.skipif(not NEW_GIT, reason="no newer git here"))]
-)
-
-
-def with_git(tools: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if tools:
-        monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
 
 
 @both_gits
