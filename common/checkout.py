@@ -82,8 +82,9 @@ def recover(repository: Repository, lock: int) -> None:
         end(repository)
         return
     _drop_dead_lock(repository)
-    head = repository.reader().head().commit
-    if head == found.before:
+    reader = repository.reader()
+    # git may have pruned the commit meanwhile, as no ref names it yet: then whatever lies there is the person's
+    if reader.head().commit == found.before and reader.has_commit(found.after):
         _Recovery(repository, found, lock).run()
     # any other HEAD: the move was complete, or a person has gone on since
     end(repository)
@@ -105,6 +106,9 @@ def _drop_dead_lock(repository: Repository) -> None:
         return
     if indexlock.holders(path) or indexlock.git_runs_in(repository.git_dir, repository.work_tree):
         raise Busy(f"{path} is in use")
+    if repository.commit_journal.exists():
+        # it may be the watcher's, which finishes the commit with it
+        raise Busy(f"{path} is of a commit that was cut short")
     # left by the git that was killed in the middle of the move which the journal tells of
     with contextlib.suppress(FileNotFoundError):
         path.unlink()

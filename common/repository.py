@@ -133,6 +133,11 @@ class Repository:
         return self.tree_dir / "push-lock"
 
     @property
+    def commit_journal(self) -> Path:
+        """What the watcher writes down of a commit while git's lock of the index is taken for it."""
+        return self.tree_dir / "commit"
+
+    @property
     def pause_mark(self) -> Path:
         """Exists while the person has paused this repository."""
         return self.tree_dir / "paused"

@@ -193,7 +193,8 @@ class Mover:
     def _ended(self, result: Result) -> None:
         """Take the journal away if nothing is half-done. git moves the branch last of all: when it cannot (a lock in
         the way, a full disk), files and index have been moved already, and that is for `recover`."""
-        if result.code == 0 or (0 < result.code <= _LAST_CODE and _refused(result)):
+        untouched = _refused(result) or b"index.lock" in result.stderr
+        if result.code == 0 or (0 < result.code <= _LAST_CODE and untouched):
             checkout.end(self.repository)
 
     def _names(self, commit: str) -> list[str]:

@@ -28,7 +28,7 @@ class Entry:
 
 
 def journal_path(repository: Repository) -> Path:
-    return repository.tree_dir / "commit"
+    return repository.commit_journal
 
 
 def private_index(repository: Repository) -> Path:

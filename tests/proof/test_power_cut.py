@@ -54,6 +54,41 @@ def test_a_commit_whose_journal_lost_its_content_is_finished_or_made_again(peer,
     assert git(peer.path, "rev-list", "--count", "HEAD") == "2"
 
 
+@pytest.mark.parametrize("cut_short", [False, True])
+def test_a_move_leaves_the_lock_of_a_commit_alone_that_is_to_be_finished(peer, cut_short):
+    """The watcher is killed between branch and index, and the relay is the first to look."""
+    peer.relay()
+    other = peer.central.parent / "other"
+    git(peer.central.parent, "clone", "-q", str(peer.central), str(other))
+    git(other, "commit", "-q", "--allow-empty", "-m", "theirs")
+    git(other, "push", "-q")
+    repository = on_its_way(peer, True)
+    if cut_short:
+        # a move begins, and its git is killed before it can say that the lock is taken
+        git(peer.path, "fetch", "-q")
+        checkout.begin(repository, git(peer.path, "rev-parse", "HEAD"), git(other, "rev-parse", "HEAD"))
+    peer.restart()
+    for _ in range(3):
+        peer.relay()
+    assert (peer.path / ".git/index.lock").exists()
+    peer.watch()
+    assert peer.relay() == "in sync"
+    assert stuck(peer.path) == []
+    assert git(peer.path, "log", "--format=%s", "--diff-filter=D") == ""
+
+
+def test_a_move_to_a_commit_that_was_pruned_meanwhile_is_over(peer):
+    """No ref names a merge before the work tree has been moved."""
+    peer.relay()
+    checkout.begin(peer.repository, git(peer.path, "rev-parse", "HEAD"), "1" * 40)
+    peer.restart()
+    (peer.path / "f").write_text("2\n")
+    peer.watch()
+    assert peer.relay() == "in sync"
+    assert stuck(peer.path) == []
+    assert git(peer.central, "show", "main:f") == "2"
+
+
 def test_a_lock_of_somebody_else_stays_though_the_journal_lost_its_content(peer):
     repository = on_its_way(peer, False)
     os.truncate(journal.journal_path(repository), 0)
