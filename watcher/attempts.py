@@ -82,6 +82,11 @@ class Attempts:
             return None
         return hold
 
+    def begin_anew(self) -> None:
+        """Everything is looked at anew: what gave trouble before counts no more."""
+        self.trouble = None
+        self.look_again()
+
     def look_again(self) -> None:
         """Something moved that may end a hold or trouble: try at once."""
         self.not_before = 0.0

@@ -26,7 +26,8 @@ from autosync.common.version import version
 from . import mounts
 from .identity import Identity
 from .notices import Notices
-from .worker import Service, Worker
+from .serving import Service
+from .worker import Worker
 
 _log = logging.getLogger(__name__)
 

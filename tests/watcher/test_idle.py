@@ -8,7 +8,7 @@ import json
 from autosync.common.instance import Instance
 from autosync.common.systemd import ServiceManager
 from autosync.watcher.service import Watcher
-from autosync.watcher.worker import SAFETY_SCAN
+from autosync.watcher.session import SAFETY_SCAN
 from tests.support.git import git
 from tests.support.wait import eventually
 

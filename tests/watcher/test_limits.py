@@ -97,14 +97,20 @@ def test_used_up_instances_mean_polling_until_there_are_more(watched):
     w.until_committed("f", b"2")
 
 
-def test_an_unmounted_work_tree_is_no_deletion_and_is_taken_up_again(watched, tmp_path):
+@pytest.fixture
+def mounted(watched, tmp_path):
+    """A folder `disk` that holds a repository, mounted where the work tree is, and a watcher that sees it there."""
     disk, root = tmp_path / "disk", tmp_path / "work tree"
     disk.mkdir()
     root.mkdir()
     git(disk, "init", "-q")
-    (disk / "f").write_text("1")
     script = 'mount --bind "$1" "$2"; shift 2; exec "$@"'
-    w = watched(prefix=(*NAMESPACE, script, "sh", str(disk), str(root)), start=False)
+    return disk, root, watched(prefix=(*NAMESPACE, script, "sh", str(disk), str(root)), start=False)
+
+
+def test_an_unmounted_work_tree_is_no_deletion_and_is_taken_up_again(mounted):
+    disk, root, w = mounted
+    (disk / "f").write_text("1")
     w.start()
     until(lambda: git(disk, "log", "--format=%s", check=False) == '"f" added', "the commit")
     inside(w, 'umount -l "$0"', str(root))
@@ -117,6 +123,23 @@ def test_an_unmounted_work_tree_is_no_deletion_and_is_taken_up_again(watched, tm
     assert git(disk, "show", "HEAD:f") == "1"
     (disk / "f").write_text("2")
     until(lambda: git(disk, "show", "HEAD:f") == "2", "the edit")
+
+
+@pytest.mark.parametrize("hook", ["pre-commit", "post-commit"])
+def test_a_work_tree_that_is_unmounted_in_the_middle_of_work_is_said_to_be(mounted, tmp_path, hook):
+    """What git says of the empty folder that is left would tell a person nothing."""
+    disk, root, w = mounted
+    script = disk / ".git" / "hooks" / hook
+    script.write_text(f"#!/bin/sh\numount -l '{root}'\n")
+    script.chmod(0o755)
+    (disk / "f").write_text("1")
+    w.start()
+    assert w.until_state("error")["reason"].startswith(str(root))
+    script.unlink()
+    inside(w, 'mount --bind "$0" "$1"', str(disk), str(root))
+    w.until_state("watching")
+    until(lambda: git(disk, "show", "HEAD:f", check=False) == "1", "the commit")
+    assert "not a git repository (or any" not in w.log.read_text()
 
 
 def test_something_mounted_over_the_work_tree_is_noticed(watched):
