@@ -19,7 +19,7 @@ class Hints:
     def __init__(self, settling: Settling, leaves_alone: Callable[[bytes], bool]) -> None:
         self._settling = settling
         self._leaves_alone = leaves_alone
-        #: Folders below which other ignore rules may hold now.
+        #: Folders below which others may have to be watched now: by other ignore rules, or another repository.
         self.rules: set[bytes] = set()
         #: The settings that come with the repository may be others.
         self.settings = False
@@ -38,6 +38,10 @@ class Hints:
         """``old`` was moved to ``new``, inside the tree."""
         if not self._leaves_alone(new):
             self._settling.moved(old, new)
+
+    def renew(self, path: bytes) -> None:
+        """Another repository came or went at ``path``."""
+        self.rules.add(path)
 
     def take_rules(self) -> set[bytes]:
         """The folders of `rules`, which are noted no more."""

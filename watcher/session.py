@@ -211,6 +211,8 @@ class Session:
         for root in self._attempts.nested:
             self.watch.recheck(root)
         self._attempts.nested.clear()
+        if self._hints.rules:
+            self._standing.wake.set()
         told = self._standing.nested
         for root in self.watch.nested - told:
             _log.info("%s: %s is another repository and left out", self._path, message.escaped(root))

@@ -55,6 +55,10 @@ class Sink(Protocol):
 
     def moved(self, old: bytes, new: bytes) -> None: ...
 
+    def renew(self, path: bytes) -> None:
+        """Which folders below ``path`` are to be watched depends on what is tracked there: `Tree.renew` has to be
+        called, and a scan to follow."""
+
 
 class Folder:
     """One watched folder. ``parent`` is None for the root and for one that was dropped."""
@@ -93,7 +97,7 @@ class Tree:
         self._to_read: list[tuple[Folder, bytes, bool]] = []
         self._leaving: list[Folder] = []
         self._leaving_files: dict[int, bytes] = {}
-        self._tracked: Collection[bytes] = ()
+        self._tracked: Collection[bytes] | None = None  # unknown but while the tree is read from a `start` or `renew`
         #: Folders that hold another repository, left out.
         self.nested: set[bytes] = set()
         #: Folders that could not be read.
@@ -154,8 +158,7 @@ class Tree:
                 continue
             path = base + b"/" + name if base else name
             if name == b".git":
-                if base:
-                    self._recheck(folder, base)
+                self.recheck(base)
             elif mask & inotify.ISDIR:
                 known.clear()
                 self._handle_folder(folder, path, name, mask)
@@ -170,7 +173,7 @@ class Tree:
                 self._read(folder, path, mark)
                 budget -= 1
         if not self._to_read:
-            self._tracked = ()
+            self._tracked = None
             self._leaving_files.clear()
             self._drop_left()
         return bool(self._to_read)
@@ -234,15 +237,8 @@ class Tree:
 
     def recheck(self, path: bytes) -> None:
         """A `.git` came or went there: the folder has become another repository, or is none any more."""
-        folder = self._find(path)
-        if folder is not None:
-            self._recheck(folder, path)
-
-    def _recheck(self, folder: Folder, path: bytes) -> None:
-        parent, name = folder.parent, folder.name
-        if parent is not None and (path in self.nested) != is_repository(self._root_path + b"/" + path):
-            self._detach(folder)
-            self._enter(parent, name, path, mark=True)
+        if path and (path in self.nested) != is_repository(self._root_path + b"/" + path):
+            self._sink.renew(path)
 
     def _enter(self, parent: Folder, name: bytes, path: bytes, mark: bool) -> None:
         """Watch a folder and note it for reading."""
@@ -283,16 +279,19 @@ class Tree:
                 self.unreadable.add(path)
             return
         self.unreadable.discard(path)
+        if nested and folders and self._tracked is None:
+            self._sink.renew(path)
+        tracked = self._tracked or ()
         if nested:
             self.nested.add(path)
-            folders = {name: child for name, child in folders.items() if child in self._tracked}
+            folders = {name: child for name, child in folders.items() if child in tracked}
         else:
             self.nested.discard(path)
         for name in files:
             self._sink.mark(below + name, Kind.ARRIVED)
         if not folders:
             return
-        asked = [child for child in folders.values() if child not in self._tracked]
+        asked = [child for child in folders.values() if child not in tracked]
         unwanted = self._unwanted(asked) if asked else ()
         for name, child in folders.items():
             # an event may have been quicker than this reading

@@ -156,6 +156,8 @@ def test_a_repository_that_is_made_or_unmade_inside(watched):
     w.until_committed("in/sub/f", b"tracked by both")
     assert "in/sub/new" not in w.files()
     until(lambda: w.status()["nested"] == ["in"], "the nested repository to be reported")
+    w.write("in/sub/f", "tracked by both, still")
+    w.until_committed("in/sub/f", b"tracked by both, still")
     (w.root / "in" / ".git").rename(w.root.parent / "taken away")
     w.until_committed("in/sub/new", b"theirs now")
     assert w.status()["nested"] == []

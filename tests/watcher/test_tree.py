@@ -18,12 +18,16 @@ class Told:
     def __init__(self):
         self.marks = {}
         self.moves = []
+        self.renewed = []
 
     def mark(self, path, kind):
         self.marks.setdefault(path, []).append(kind)
 
     def moved(self, old, new):
         self.moves.append((old, new))
+
+    def renew(self, path):
+        self.renewed.append(path)
 
 
 class Driven:
@@ -156,6 +160,28 @@ def test_unwanted_folders_get_no_watch(driven, tmp_path):
     (tmp_path / "kept" / "ignored").mkdir()
     d.catch_up()
     assert len(d.folders()) == len(d.tree) == 2
+
+
+def test_of_another_repository_only_what_is_tracked_is_watched(driven, tmp_path):
+    outside = tmp_path.parent / f"{tmp_path.name} outside"
+    for name in ("kept", "theirs"):
+        (outside / name / "deep").mkdir(parents=True)
+    for name in ("objects", "refs", "HEAD"):
+        (outside / ".git" / name).mkdir(parents=True)
+    d = driven()
+    outside.rename(tmp_path / "in")
+    d.catch_up()
+    assert d.told.renewed == [b"in"]
+    d.tree.renew(b"in", {b"in", b"in/kept"})
+    d.catch_up()
+    theirs = real_folders(tmp_path / "in" / "theirs") | real_folders(tmp_path / "in" / ".git")
+    assert d.folders() == real_folders(tmp_path) - theirs
+    (tmp_path / "in" / ".git").rename(tmp_path.parent / f"{tmp_path.name} git")
+    d.catch_up()
+    assert d.told.renewed == [b"in", b"in"]
+    d.tree.renew(b"in", ())
+    d.catch_up()
+    assert d.folders() == real_folders(tmp_path)
 
 
 @pytest.mark.parametrize("seed", range(8))
