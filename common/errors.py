@@ -20,6 +20,8 @@ EXIT_PROBLEM = 1
 EXIT_USAGE = 2
 EXIT_BUG = 3
 EXIT_INTERRUPTED = 130
+# how many reports of bugs are kept
+_REPORTS = 20
 
 
 class Problem(Exception):
@@ -41,6 +43,9 @@ class Problem(Exception):
 def write_report(error: BaseException, folder: Path) -> Path:
     """Write what is needed to report a bug to a new file below ``folder`` and return its path."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # a service that meets its bug at each start writes one each time
+    for old in sorted(folder.glob("bug-*.txt"))[: 1 - _REPORTS]:
+        old.unlink(missing_ok=True)
     path = folder / f"bug-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     text = "\n".join(
         [
@@ -58,12 +63,22 @@ def write_report(error: BaseException, folder: Path) -> Path:
     return path
 
 
-def exit_code(program: str, body: Callable[[], int | None], report_folder: Callable[[], Path]) -> int:
-    """Run ``body`` and turn what it returns or raises into an exit code, printing at most a few lines."""
+def to_standard_error(text: str) -> None:
+    """Say it to who started this."""
+    print(text, file=sys.stderr)
+
+
+def exit_code(
+    program: str,
+    body: Callable[[], int | None],
+    report_folder: Callable[[], Path],
+    say: Callable[[str], None] = to_standard_error,
+) -> int:
+    """Run ``body`` and turn what it returns or raises into an exit code, saying at most a few lines."""
     try:
         return body() or EXIT_OK
     except Problem as problem:
-        print(_laid_out(program, problem), file=sys.stderr)
+        say(_laid_out(program, problem))
         return EXIT_PROBLEM
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -73,7 +88,7 @@ def exit_code(program: str, body: Callable[[], int | None], report_folder: Calla
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except Exception as error:  # noqa: BLE001 - the one place where bugs end
-        return _bug(program, error, report_folder)
+        return _bug(program, error, report_folder, say)
 
 
 def _laid_out(program: str, problem: Problem) -> str:
@@ -92,11 +107,11 @@ def _laid_out(program: str, problem: Problem) -> str:
     return "\n".join(lines)
 
 
-def _bug(program: str, error: Exception, report_folder: Callable[[], Path]) -> int:
+def _bug(program: str, error: Exception, report_folder: Callable[[], Path], say: Callable[[str], None]) -> int:
     try:
         where = f"The details are in {write_report(error, report_folder())}; please report it."
     except OSError:
         traceback.print_exception(error)
         where = "The details are above; please report it."
-    print(f"{program}: this is a bug in autosync ({type(error).__name__}: {error}). {where}", file=sys.stderr)
+    say(f"{program}: this is a bug in autosync ({type(error).__name__}: {error}). {where}")
     return EXIT_BUG

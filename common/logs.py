@@ -12,12 +12,15 @@ import sys
 from collections.abc import Mapping
 from io import TextIOWrapper
 from pathlib import Path
+from typing import TextIO
 
-from .errors import Problem
+from .errors import Problem, to_standard_error
 
 #: Where journald takes entries (systemd's "Native Journal Protocol").
 JOURNAL = Path("/run/systemd/journal/socket")
 _STANDARD_ERROR = 2
+# bytes of a log file
+_LARGEST = 10_000_000
 # syslog(3)
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 _repository: contextvars.ContextVar[str] = contextvars.ContextVar("repository")
@@ -38,20 +41,27 @@ def set_up(program: str, verbose: bool = False, file: Path | None = None) -> Non
     logging.getLogger("slixmpp").setLevel(logging.ERROR)
 
 
-def handler(
-    program: str, file: Path | None, environment: Mapping[str, str] = os.environ, journal: Path = JOURNAL
-) -> logging.Handler:
+def handler(program: str, file: Path | None, environment: Mapping[str, str] = os.environ) -> logging.Handler:
     """The handler that `set_up` sets up."""
     if file is not None:
         return _to_file(file)
     if _journal_reads(_STANDARD_ERROR, environment):
-        return JournalHandler(program, journal) if journal.exists() else _prefixing()
+        return JournalHandler(program, JOURNAL) if JOURNAL.exists() else _PrefixHandler()
     plain = logging.StreamHandler(sys.stderr)
     plain.setFormatter(logging.Formatter(_FORMAT))
     return plain
 
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+def last_words(text: str) -> None:
+    """Say why the service ends: in its log, and to who started it where that is not the log already."""
+    kinds = {type(handler) for handler in logging.getLogger().handlers}
+    if kinds & {JournalHandler, _LogFile, _PrefixHandler}:
+        logging.getLogger(__name__).error("%s", text)
+    if not kinds & {JournalHandler, _PrefixHandler}:
+        to_standard_error(text)
 
 
 def _to_file(file: Path) -> logging.Handler:
@@ -68,8 +78,17 @@ def _to_file(file: Path) -> logging.Handler:
 
 
 class _LogFile(logging.handlers.WatchedFileHandler):
-    """Opened again when logrotate has moved it away, and for its owner only: names of files are the person's own
-    business."""
+    """For its owner only: names of files are the person's own business. Opened again when logrotate has moved it away;
+    where nothing does, it is moved to `FILE.1` when it has grown large, so that there are never more than the two."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        try:
+            if self.stream is not None and os.fstat(self.stream.fileno()).st_size > _LARGEST:
+                # the next record finds it gone, and begins a new one
+                Path(self.baseFilename).replace(f"{self.baseFilename}.1")
+        except OSError:
+            self.handleError(record)
 
     def _open(self) -> TextIOWrapper:
         return open(self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=_private)
@@ -95,11 +114,12 @@ class _PrefixFormatter(logging.Formatter):
         return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
 
 
-def _prefixing() -> logging.Handler:
-    """Lines with their priority in front, which the journal reads, too: sd-daemon(3)."""
-    found = logging.StreamHandler(sys.stderr)
-    found.setFormatter(_PrefixFormatter("%(message)s"))
-    return found
+class _PrefixHandler(logging.StreamHandler[TextIO]):
+    """Lines on standard error with their priority in front, which the journal reads, too: sd-daemon(3)."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self.setFormatter(_PrefixFormatter("%(message)s"))
 
 
 class JournalHandler(logging.Handler):
@@ -111,7 +131,9 @@ class JournalHandler(logging.Handler):
         self._program = program
         self._path = os.fspath(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._fallback = _prefixing()
+        self._fallback = _PrefixHandler()
+        # logging.basicConfig would give it one that repeats what the fields say
+        self.setFormatter(logging.Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send the record; to standard error, which the journal reads, when it does not fit into a datagram."""

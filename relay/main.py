@@ -54,7 +54,7 @@ def command(
         logs.set_up("autosync-relay", verbose, log_file)
         return _run(instance, once)
 
-    context.exit(exit_code("autosync-relay", run, lambda: instance.state))
+    context.exit(exit_code("autosync-relay", run, lambda: instance.state, logs.last_words))
 
 
 def _run(instance: Instance, once: Path | None) -> int:

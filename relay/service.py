@@ -101,7 +101,7 @@ class Service:
                 self._apply(self._config, self._repos)
                 self._start_transports(transports)
                 group.create_task(self._vigil.run(), name="vigil")
-                _log.info("relay of %s with %d repositories", self._config.name, len(self._repos))
+                _log.info("relay of %s, %s", self._config.name, repositories("keeping", len(self._repos), 0))
                 with wakeups(self._woken):
                     await asyncio.Event().wait()
         finally:
@@ -142,7 +142,7 @@ class Service:
         self._notices.reached_by(self._ways())
         for transport in self._hub.transports:
             self._offer_commands(transport)
-        _log.info("configuration read again: %d repositories", len(repos))
+        _log.info("configuration read again, %s", repositories("keeping", len(repos), 0))
 
     def _watch_patterns(self) -> None:
         """Repositories that come to match a pattern in the configuration, and those that go, are noticed."""

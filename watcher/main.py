@@ -31,7 +31,7 @@ def command(context: click.Context, config: Path | None, verbose: bool, log_file
         logs.set_up("autosync-watcher", verbose, log_file)
         return _run(instance)
 
-    context.exit(exit_code("autosync-watcher", run, lambda: instance.state))
+    context.exit(exit_code("autosync-watcher", run, lambda: instance.state, logs.last_words))
 
 
 def _run(instance: Instance) -> int:

@@ -97,7 +97,9 @@ def command(
         )
 
     # nothing of a person's configuration is needed, not even a home: a bug report goes to a new folder
-    context.exit(exit_code("autosync-reflector", run, lambda: Path(tempfile.mkdtemp(prefix="autosync-"))))
+    context.exit(
+        exit_code("autosync-reflector", run, lambda: Path(tempfile.mkdtemp(prefix="autosync-")), logs.last_words)
+    )
 
 
 async def _serve(server: ReflectorServer, listen: str, manager: ServiceManager) -> None:

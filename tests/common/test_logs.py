@@ -81,7 +81,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 def test_only_the_journals_own_stream_gets_priorities():
     code = "found = os.fstat(2)\nos.environ['JOURNAL_STREAM'] = f'{found.st_dev}:{found.st_ino}'\n"
-    log = "h = logs.handler('x', None, journal=pathlib.Path('/nowhere'))\nlogging.basicConfig(handlers=[h])\n"
+    log = "logs.JOURNAL = pathlib.Path('/nowhere')\nlogs.set_up('x')\n"
     assert run(code + log + "logging.error('a\\nb')").stderr == "<3>a\n<3>b\n"
     assert " ERROR a" in run(log + "logging.error('a')", JOURNAL_STREAM="1:2").stderr
     assert " ERROR a" in run(log + "logging.error('a')").stderr
@@ -99,6 +99,45 @@ def test_a_file_is_for_its_owner_and_found_again_when_moved_away(tmp_path):
     assert (tmp_path / "log.1").stat().st_mode & 0o777 == 0o600
     assert "WARNING said" in file.read_text()
     assert "WARNING said" in (tmp_path / "log.1").read_text()
+
+
+def test_a_file_does_not_grow_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(logs, "_LARGEST", 1000)
+    handler = logs.handler("x", tmp_path / "log")
+    for number in range(100):
+        handler.emit(logging.LogRecord("n", logging.WARNING, "f", 1, f"line {number:060}", None, None))
+        assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 2200
+    handler.close()
+    kept = [(tmp_path / name).read_text().splitlines() for name in ("log.1", "log")]
+    assert sorted(os.listdir(tmp_path)) == ["log", "log.1"]
+    numbers = [int(line.split()[-1]) for lines in kept for line in lines]
+    assert numbers == list(range(numbers[0], 100))
+    assert len(numbers) > 10
+
+
+def test_an_entry_is_what_was_said(tmp_path, journal):
+    """As a service sets its log up, where logging would put a format of its own."""
+    code = f"""
+found = os.fstat(2)
+os.environ["JOURNAL_STREAM"] = f"{{found.st_dev}}:{{found.st_ino}}"
+logs.JOURNAL = pathlib.Path({str(tmp_path / "journal")!r})
+logs.set_up("autosync-relay")
+logging.getLogger("autosync.relay").warning("cannot push")
+logs.last_words("cannot go on")
+"""
+    assert run(code).stderr == ""
+    assert entry(journal.recv(1 << 20))["MESSAGE"] == b"cannot push"
+    last = entry(journal.recv(1 << 20))
+    assert (last["MESSAGE"], last["PRIORITY"]) == (b"cannot go on", b"3")
+
+
+def test_last_words_go_where_people_look(tmp_path):
+    file = tmp_path / "log"
+    say = "logs.last_words('cannot go on')"
+    assert run(say).stderr == "cannot go on\n"
+    assert run(f"logs.set_up('x')\n{say}").stderr == "cannot go on\n"
+    assert run(f"logs.set_up('x', file=pathlib.Path({str(file)!r}))\n{say}").stderr == "cannot go on\n"
+    assert file.read_text().endswith(" ERROR cannot go on\n")
 
 
 def test_a_log_that_cannot_be_written_is_a_problem(tmp_path):
