@@ -59,7 +59,7 @@ find_python() {
 }
 
 need() {
-    # $1: what is missing, in words; $2: its package on Debian; $3: elsewhere
+    # $1: what is missing, in words; $2: its packages on Debian; $3: on Fedora, and elsewhere; $4: on openSUSE
     if command -v apt-get >/dev/null 2>&1; then
         if [ "$(id -u)" -eq 0 ]; then
             say "Installing $2"
@@ -75,21 +75,19 @@ need() {
     elif command -v dnf >/dev/null 2>&1; then
         fail "$1 is missing" "sudo dnf install $3"
     elif command -v zypper >/dev/null 2>&1; then
-        fail "$1 is missing" "sudo zypper install $3"
-    elif command -v pacman >/dev/null 2>&1; then
-        fail "$1 is missing" "sudo pacman -S $(printf '%s' "$3" | sed 's/python3/python/')"
+        fail "$1 is missing" "sudo zypper install $4"
     fi
     fail "$1 is missing" "install it with this system's package manager: $3"
 }
 
 prerequisites() {
     if ! have_git; then
-        need "git 2.38 or newer" git git
+        need "git 2.38 or newer" git git git
         have_git || fail "git is older than 2.38, and this system has no newer one" \
             "install git 2.38 or newer, and run this again"
     fi
     if ! python=$(find_python); then
-        need "Python 3.11 to 3.13 with its venv module" "python3 python3-venv" python3
+        need "Python 3.11 to 3.13 with its venv module" "python3 python3-venv" python3.13 python313
         python=$(find_python) || fail "this system's Python is not one of 3.11 to 3.13" \
             "install one of them (with venv), and run this again"
     fi
@@ -114,7 +112,7 @@ absolute() {
 }
 
 only_one() {
-    mkdir -p "$data"
+    mkdir -p "$data" || fail "cannot make the folder $data" "see the message above"
     if command -v flock >/dev/null 2>&1; then
         exec 9>"$data/install.lock"
         flock -n 9 || fail "another install.sh is at work on $data" "wait for it to end, and run this again"
@@ -141,6 +139,7 @@ named() {
 
 sweep() {
     # what interrupted runs left, and old versions, unless somebody still runs from there
+    rm -f "$data"/current.new-*
     current=$(readlink "$data/current" 2>/dev/null || true)
     for folder in "$data"/versions/*; do
         if [ -d "$folder" ] && [ "$folder" != "$data/$current" ] && [ -z "$(processes_in "$folder")" ]; then
@@ -172,9 +171,9 @@ build() {
     "$python" -m venv "$data/$new" || fail "cannot make a virtual environment in $data/$new" "see the message above"
     say "Installing what it needs"
     # Build tools first and no build isolation: everything that is fetched is checked against a hash.
-    pip install --require-hashes -r "$source_folder/requirements-build.lock"
+    pip_install --require-hashes -r "$source_folder/requirements-build.lock"
     # PIP_USE_PEP517: one dependency has only a setup.py, which an old pip would run in an old way
-    PIP_USE_PEP517=1 pip install --no-build-isolation --require-hashes -r "$source_folder/requirements.lock"
+    PIP_USE_PEP517=1 pip_install --no-build-isolation --require-hashes -r "$source_folder/requirements.lock"
     say "Installing autosync"
     # from a copy: a build leaves folders in the tree, from which the next one would take modules that are gone
     copy=$data/$new/source
@@ -182,13 +181,17 @@ build() {
     for name in pyproject.toml README.md LICENSE common console hooks packaging relay watcher; do
         cp -R "$source_folder/$name" "$copy/"
     done
-    pip install --no-build-isolation --no-deps "$copy"
+    pip_install --no-build-isolation --no-deps "$copy"
     rm -rf "$copy"
     "$data/$new/bin/autosync" --version >/dev/null || fail "the new version does not start" "see the message above"
 }
 
-pip() {
-    PIP_USER=0 "$data/$new/bin/python" -m pip --quiet --disable-pip-version-check "$@" 9>&- ||
+pip_install() {
+    # Where packages come from is for the person's settings of pip to say; how and where to install them is not, and
+    # these come before those (an empty --target is none)
+    PIP_USER=0 PIP_DRY_RUN=0 PIP_REQUIRE_HASHES=0 PIP_CONSTRAINT=/dev/null \
+        "$data/$new/bin/python" -m pip --quiet --disable-pip-version-check install --target '' \
+        --only-binary :none: --no-binary :none: "$@" 9>&- ||
         fail "pip could not install what is needed; nothing was changed" \
             "see the message above; is the network there? then run this again"
 }
@@ -197,7 +200,7 @@ switch() {
     ln -s "$new" "$data/current.new-$$"
     mv -T "$data/current.new-$$" "$data/current"
     trap - EXIT INT TERM HUP
-    mkdir -p "$bin"
+    mkdir -p "$bin" || fail "cannot make the folder $bin" "see the message above"
     for name in $commands; do
         is_ours "$bin/$name" || ln -s "$data/current/bin/$name" "$bin/$name"
     done
@@ -239,10 +242,15 @@ services() {
         say "  setsid --fork autosync-relay --log-file ~/.local/state/autosync/relay.log"
         return
     fi
-    fresh=
-    for unit in $units; do
-        [ -e "$unit_folder/$unit" ] || fresh="$fresh $unit"
+    fresh='' known=''
+    for unit in $units autosync-reflector.service; do
+        if [ -e "$unit_folder/$unit" ]; then
+            known="$known $unit"
+        elif [ "$unit" != autosync-reflector.service ]; then
+            fresh="$fresh $unit"
+        fi
     done
+    say "Starting the services"
     "$data/current/bin/python" -c '
 import sys
 from pathlib import Path
@@ -251,12 +259,23 @@ for service in ("watcher", "relay", "reflector"):
     units.write(Path(sys.argv[1]), service)
 ' "$bin"
     systemctl --user daemon-reload
+    started=yes
     # what the person has switched off since stays off
     # shellcheck disable=SC2086 # a list of units
-    [ -z "$fresh" ] || systemctl --user --quiet enable --now $fresh
+    [ -z "$fresh" ] || systemctl --user --quiet enable --now $fresh || started=no
     # shellcheck disable=SC2086
-    systemctl --user try-restart $units
-    say "The services run under systemd: systemctl --user status autosync-watcher autosync-relay"
+    [ -z "$known" ] || systemctl --user try-restart $known || started=no
+    for unit in $units; do
+        name=${unit%.service}
+        if systemctl --user --quiet is-enabled "$unit"; then
+            say "$name runs under systemd: systemctl --user status $name"
+        else
+            say "$name is switched off, and stays so: autosync enable ${name#autosync-}"
+        fi
+    done
+    # where systemd-logind.service(8) keeps whose services outlive their sessions
+    [ -e "/var/lib/systemd/linger/$(id -un)" ] ||
+        say "The services run while you are logged in. To let them run always: loginctl enable-linger"
 }
 
 path_hint() {
@@ -269,6 +288,7 @@ path_hint() {
 }
 
 install() {
+    started=yes
     prerequisites
     only_one
     refuse_strangers
@@ -283,6 +303,8 @@ install() {
         say "What runs goes on with the version from before; start it anew to use this one: $(named "$old")"
     fi
     path_hint
+    [ $started = yes ] || fail "autosync is installed, but a service does not start (see above)" \
+        "mend what 'autosync status' or 'journalctl --user -e -p err' names; systemd tries again every 10 seconds"
     say "autosync is installed. Begin with:  autosync init PATH --remote URL   or see it work:  autosync demo"
 }
 
@@ -364,7 +386,7 @@ if { [ $purge = yes ] && [ $action != uninstall ]; } || { [ $demo = yes ] && [ $
 fi
 
 # what these say of another Python must not reach the new environment
-unset PYTHONPATH PYTHONHOME PIP_TARGET PIP_PREFIX
+unset PYTHONPATH PYTHONHOME PIP_PYTHON PIP_PREFIX PIP_ROOT PIP_BUILD_CONSTRAINT
 places
 "$action"
 if [ $demo = yes ]; then

@@ -15,7 +15,7 @@ from autosync.common.instance import Instance
 
 from . import units
 from .edge import subcommand
-from .services import SERVICES, statuses
+from .services import SERVICES, background_command, statuses
 from .terminal import say
 
 _service = click.argument("services", metavar="[SERVICE]...", nargs=-1, type=click.Choice(list(units.UNITS)))
@@ -33,8 +33,14 @@ def command(instance: Instance, services: tuple[str, ...]) -> int:
     """
     chosen = services or SERVICES
     _need_systemd(instance, chosen)
+    for service, pid in _running(instance, chosen).items():
+        if pid != _main_process(service):
+            raise Problem(
+                f"the {service} runs already, as process {pid}, but systemd did not start it",
+                f"end it, and try again: kill {pid}",
+            )
     for service in chosen:
-        if not units.installed(service):
+        if not units.installed(service) or units.written(service):
             _write(service)
     _systemctl("daemon-reload")
     for service in chosen:
@@ -59,6 +65,11 @@ def disable(instance: Instance, services: tuple[str, ...]) -> int:
     for service in chosen:
         if units.installed(service):
             _systemctl("disable", "--now", "--quiet", *units.UNITS[service])
+        if pid := _running(instance, (service,)).get(service):
+            raise Problem(
+                f"the {service} still runs, as process {pid}: systemd did not start it",
+                f"end it, and take it out of what starts it: kill {pid}",
+            )
         say(f"{service}: off")
     return EXIT_OK
 
@@ -67,22 +78,28 @@ def _need_systemd(instance: Instance, services: tuple[str, ...], ending: bool = 
     """Raises Problem that says what to do without systemd, or for an instance that it does not know."""
     if instance.name == "default" and units.running() and shutil.which("systemctl"):
         return
-    option = "" if instance.name == "default" else f" --config {instance.config}"
     if instance.name == "default":
         what = "no systemd of this user's runs here"
     else:
         what = f"systemd runs the services of the usual configuration file only, not of {instance.config}"
     if ending:
-        found = asyncio.run(statuses(instance))
-        pids = [str(answer.status["pid"]) for name in services if (answer := found.get(name)) and answer.status]
-        raise Problem(what, f"end what runs: kill {' '.join(pids)}" if pids else "nothing of it runs")
-    lines = [
-        f"  setsid --fork autosync-{service}"
-        + (option if service in SERVICES else " --listen 0.0.0.0:1986")
-        + f" --log-file ~/.local/state/autosync/{service}.log"
-        for service in services
-    ]
+        pids = " ".join(map(str, _running(instance, services).values()))
+        raise Problem(what, f"end what runs: kill {pids}" if pids else "nothing of it runs")
+    lines = [f"  {background_command(instance, service)}" for service in services]
     raise Problem(what, "start them in the background (and at each login, or by cron's @reboot):\n" + "\n".join(lines))
+
+
+def _running(instance: Instance, services: tuple[str, ...]) -> dict[str, int]:
+    """Those of ``services`` that answer, with their process ids."""
+    found = asyncio.run(statuses(instance))
+    return {name: answer.status["pid"] for name, answer in found.items() if name in services and answer.status}
+
+
+def _main_process(service: str) -> int:
+    """The process that systemd runs a service as, 0 when none."""
+    argv = ["systemctl", "--user", "show", "--property=MainPID", "--value", units.UNITS[service][0]]
+    shown = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout.strip()
+    return int(shown) if shown.isdigit() else 0
 
 
 def _write(service: str) -> None:

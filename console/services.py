@@ -84,7 +84,16 @@ def start_command(instance: Instance, service: str) -> str:
     """The command that starts a service of this instance on this machine."""
     if instance.name == "default" and units.running():
         return f"autosync enable {service}"
+    if instance.config == units.SYSTEM_CONFIG and units.of_system(service):
+        return f"sudo systemctl enable --now autosync-{service}"
+    return background_command(instance, service)
+
+
+def background_command(instance: Instance, service: str) -> str:
+    """The command that starts a service without systemd: with a log of its own, and without the terminal, whose end
+    would be its end."""
     option = "" if instance.name == "default" else f" --config {typed(instance.config)}"
-    # with a log of its own, and without the terminal, whose end would be its end
+    if service not in SERVICES:
+        option = " --listen 0.0.0.0:1986"
     folder = instance.state.parent if instance.name == "default" else instance.state
     return f"setsid --fork autosync-{service}{option} --log-file {typed(folder / f'{service}.log')}"

@@ -16,6 +16,8 @@ UNITS = {
     "relay": ("autosync-relay.service",),
     "reflector": ("autosync-reflector.socket", "autosync-reflector.service"),
 }
+#: The configuration of the services of the whole machine (console/systemd/system).
+SYSTEM_CONFIG = Path("/etc/autosync/config.toml")
 #: The first line of a unit that was written for one user.
 MARK = "# Written by autosync, which replaces it on an upgrade: to change it, systemctl --user edit."
 
@@ -36,10 +38,21 @@ def write(commands: Path, service: str) -> None:
         atomic.write(folder / unit, f"{MARK}\n{text(unit, commands)}".encode(errors="surrogateescape"), 0o644)
 
 
+def written(service: str) -> bool:
+    """Whether this user's units are those that `write` wrote, now or by an older version."""
+    found = [own_folder() / unit for unit in UNITS[service]]
+    return all(path.exists() and path.read_bytes().startswith(MARK.encode()) for path in found)
+
+
 def installed(service: str) -> bool:
     """Whether systemd would find a service's units: this user's own, or those of a package."""
     folders = [own_folder(), *map(Path, ("/etc/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user"))]
     return all(any((folder / unit).exists() for folder in folders) for unit in UNITS[service])
+
+
+def of_system(service: str) -> bool:
+    """Whether a package has brought this service's units for the whole machine."""
+    return all(Path("/usr/lib/systemd/system", unit).exists() for unit in UNITS[service])
 
 
 def own_folder() -> Path:

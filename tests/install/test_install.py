@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,10 +62,10 @@ class Place:
             found["PIP_CONFIG_FILE"] = _PIP_CONFIG
         return found | {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [self.source / "install.sh", *arguments],
-            env=self.environment(),
+            env=self.environment() | environment,
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -75,8 +74,8 @@ class Place:
             start_new_session=True,
         )
 
-    def run(self, *arguments: str) -> tuple[int, str, str]:
-        process = self.start(*arguments)
+    def run(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
+        process = self.start(*arguments, **environment)
         out, err = process.communicate()
         return process.returncode, out, err
 
@@ -111,22 +110,30 @@ def place(tmp_path: Path) -> Place:
     return make(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, str]]:
-    """The README's first command, once for all the tests that follow in order; and what it said."""
-    place = make(tmp_path_factory.mktemp("install"))
-    code, out, err = place.run("--demo", "--once")
-    assert code == 0, out + err
-    return place, out
-
-
 def listed(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
 
 
-@pytest.mark.timeout(600)
-def test_the_first_command_installs_and_shows_the_demo(installed):
-    place, out = installed
+@pytest.mark.timeout(900)
+def test_from_the_first_command_to_the_last(place):
+    """One after the other, as an installation takes its time."""
+    installs_and_shows_the_demo(place)
+    leaves_a_valid_configuration(place)
+    is_interrupted_and_whole_the_next_time(place)
+    is_removed_with_what_was_made_and_nothing_else(place)
+    is_purged(place)
+
+
+def installs_and_shows_the_demo(place: Place) -> None:
+    """For a person whose pip would put everything elsewhere, or nowhere."""
+    settings = place.home / ".config" / "pip" / "pip.conf"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(
+        "[install]\nuser = true\ntarget = /nowhere\nrequire-hashes = true\nonly-binary = :all:\ndry-run = true\n"
+        "constraint = /nowhere\n"
+    )
+    code, out, err = place.run("--demo", "--once", PIP_PREFIX="/nowhere", PIP_ROOT="/nowhere", PYTHONPATH="/nowhere")
+    assert code == 0, out + err
     assert "A sample configuration is in" in out
     assert "There is no systemd user session here" in out
     assert "setsid --fork autosync-watcher --log-file" in out
@@ -144,16 +151,13 @@ def test_the_first_command_installs_and_shows_the_demo(installed):
     assert sorted(os.listdir(place.source)) == sorted(_PARTS)
 
 
-def test_the_sample_configuration_is_valid_and_for_its_owner_alone(installed):
-    place, _ = installed
+def leaves_a_valid_configuration(place: Place) -> None:
     assert place.config.stat().st_mode & 0o777 == 0o600
     done = subprocess.run([place.bin / "autosync", "status"], env=place.environment(), capture_output=True, check=True)
     assert b"no repository is configured yet" in done.stdout
 
 
-@pytest.mark.timeout(600)
-def test_an_interrupted_run_changes_nothing_and_the_next_is_whole(installed):
-    place, _ = installed
+def is_interrupted_and_whole_the_next_time(place: Place) -> None:
     (before,) = place.versions()
     place.config.write_text("# mine\n")
     process = place.start()
@@ -176,15 +180,14 @@ def test_an_interrupted_run_changes_nothing_and_the_next_is_whole(installed):
     assert place.config.read_text() == "# mine\n"
     asked = calls.read_text().splitlines()
     assert "--user --quiet enable --now autosync-relay.service" in asked
-    assert "--user try-restart autosync-watcher.service autosync-relay.service" in asked
+    assert "--user try-restart autosync-watcher.service" in asked, "the relay is fresh"
     assert asked.index("--user daemon-reload") < asked.index("--user --quiet enable --now autosync-relay.service")
     unit = (place.units / "autosync-watcher.service").read_text()
     assert f'\nExecStart="{place.bin}/autosync-watcher"\n' in unit
     assert "Restart=on-failure" in unit
 
 
-def test_uninstalling_takes_away_what_was_made_and_nothing_else(installed):
-    place, _ = installed
+def is_removed_with_what_was_made_and_nothing_else(place: Place) -> None:
     (place.bin / "other").write_text("mine")
     (place.data / "notes").write_text("mine")
     (place.data.parent / "man" / "man1" / "other.1").write_text("mine")
@@ -218,8 +221,7 @@ def test_uninstalling_takes_away_what_was_made_and_nothing_else(installed):
     assert place.run("--uninstall")[0] == 0
 
 
-def test_purging_takes_configuration_state_and_hooks_but_no_repository(installed):
-    place, _ = installed
+def is_purged(place: Place) -> None:
     place.command("systemctl", "exit 1")
     # installed again: what the test before removed, as it was
     shutil.rmtree(place.data)
@@ -231,6 +233,94 @@ def test_purging_takes_configuration_state_and_hooks_but_no_repository(installed
     assert not (place.home / ".local" / "state" / "autosync").exists()
     assert (place.home / "repo" / "file").read_text() == "mine"
     assert not (place.home / "repo" / ".git" / "hooks" / "post-commit").exists()
+
+
+# with a program that is made in no time -----------------------------------------------------------------------
+
+# Stands for Python and pip: makes an environment, and installs the commands and one page into it.
+_PYTHON = """
+case "$*" in
+    '-m venv '*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;
+    '-m pip '*'/source')
+        folder=${0%/bin/python}
+        for kind in man/man1 bash-completion/completions fish/vendor_completions.d; do
+            mkdir -p "$folder/share/$kind"
+        done
+        touch "$folder/share/man/man1/autosync.1"
+        for name in COMMANDS; do
+            printf '#!/bin/sh\\necho autosync 0.1\\n' >"$folder/bin/$name"
+            chmod 755 "$folder/bin/$name"
+        done ;;
+esac
+exit 0
+""".replace("COMMANDS", " ".join(COMMANDS))
+# The programs that change something, or the last before the next that does.
+_STEPS = ("mkdir", "ln", "mv", "rm", "cp", "rmdir", "readlink", "date", "chmod", "systemctl")
+
+
+@pytest.fixture
+def quick(place: Place) -> Place:
+    """An installation of a moment, in which each of ``_STEPS`` counts, and the one that KILL_AT names kills it."""
+    place.command("python3.13", _PYTHON)
+    for name in _PARTS:
+        if (place.source / name).is_dir():
+            shutil.rmtree(place.source / name)
+            (place.source / name).mkdir()
+    for name in _STEPS:
+        real = shutil.which(name) if name != "systemctl" else "/bin/true"
+        path = place.first / name
+        path.unlink(missing_ok=True)
+        path.write_text(
+            f"#!/bin/sh\nread -r count <'{place.first}/count'\necho $((count + 1)) >'{place.first}/count'\n"
+            f'[ "$count" != "$KILL_AT" ] || kill -9 0\nexec {real} "$@"\n'
+        )
+        path.chmod(0o755)
+    return place
+
+
+def counted(place: Place, *arguments: str, kill_at: int = -1) -> int:
+    (place.first / "count").write_text("0\n")
+    return place.run(*arguments, KILL_AT=str(kill_at))[0]
+
+
+def made(place: Place) -> dict[str, str]:
+    """All files and links of the home, the version apart."""
+    (version,) = place.versions()
+    paths = {str(path.relative_to(place.home)): path for path in place.home.rglob("*") if not path.is_dir()}
+    return {
+        name.replace(version, "VERSION"): str(path.readlink()).replace(version, "VERSION") if path.is_symlink() else ""
+        for name, path in paths.items()
+    }
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("before", ["nothing", "a version"])
+def test_killed_at_any_moment_the_next_run_is_whole(quick, before):
+    assert counted(quick) == 0
+    whole = made(quick)
+    assert len(whole) > 2 * len(COMMANDS)
+    for moment in range(1000):
+        if before == "nothing":
+            shutil.rmtree(quick.home)
+            quick.home.mkdir()
+        if counted(quick, kill_at=moment) == 0:
+            break
+        if before == "a version":
+            assert subprocess.run([quick.bin / "autosync"], capture_output=True).stdout == b"autosync 0.1\n", moment
+        assert counted(quick) == 0
+        assert made(quick) == whole, moment
+    assert moment > 20
+
+
+@pytest.mark.timeout(600)
+def test_killed_while_it_is_removed_the_next_run_removes_the_rest(quick):
+    for moment in range(1000):
+        assert counted(quick) == 0
+        if counted(quick, "--uninstall", kill_at=moment) == 0:
+            break
+        assert counted(quick, "--uninstall") == 0
+        assert listed(quick.home) == [], moment
+    assert moment > 8
 
 
 # without an installation --------------------------------------------------------------------------------------

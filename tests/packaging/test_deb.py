@@ -1,4 +1,5 @@
-"""The Debian package: built by its one command, installed into a folder as dpkg does, used there, removed."""
+"""The Debian package: built by its one command, installed into a folder as dpkg does, used there, removed; and on a
+machine with a real systemd."""
 
 from __future__ import annotations
 
@@ -6,11 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.booted import Booted
 from tests.support.programs import need
+from tests.support.wait import until
 
 ROOT = Path(__file__).resolve().parents[2]
 # Packages come from where this machine's pip has them: tests give themselves another home.
@@ -128,6 +132,95 @@ def run(system: Path, name: str, home: Path, *arguments: str) -> subprocess.Comp
     argv = [system / "usr/lib/autosync/bin/python", "-P", system / "usr/bin" / name, *arguments]
     env = {"HOME": str(home), "PATH": os.defpath + ":" + os.environ["PATH"], "LC_ALL": "C.UTF-8"}
     return subprocess.run(argv, env=env, cwd=home, capture_output=True, text=True)
+
+
+# on a real system ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(package, tmp_path) -> Iterator[Booted]:
+    """A machine with the package, and a person who is logged in and uses it."""
+    with Booted(tmp_path, source=package.parent) as booted:
+        booted.run("useradd", "--create-home", "--shell", "/bin/bash", "person")
+        booted.stay("person")
+        booted.run("dpkg", "--install", f"/mnt/{package.name}")
+        yield booted
+
+
+def account(server: Booted, name: str, command: str) -> str:
+    """What a command says that an account runs, as `sudo -u NAME -H` would."""
+    return server.run(
+        "runuser", "-u", name, "--", "env", f"HOME={home_of(server, name)}", "sh", "-ec", f"cd; {command}"
+    ).stdout
+
+
+def home_of(server: Booted, name: str) -> str:
+    return server.run("getent", "passwd", name).stdout.split(":")[5]
+
+
+def show(server: Booted, unit: str, name: str) -> str:
+    return server.run("systemctl", "show", "-P", name, unit).stdout.strip()
+
+
+@pytest.mark.timeout(600)
+def test_a_central_server_as_documented(server, package):
+    """The steps of docs/services.md, with units that systemd runs."""
+    assert show(server, "autosync-relay", "ActiveState") == "inactive", "nothing is started by installing"
+    account(server, "autosync", "git init -q --bare -b main notes.git")
+    server.path("/etc/autosync/config.toml").write_text('[[repository]]\npath = "/var/lib/autosync/*.git"\n')
+    account(server, "autosync", "autosync-install-hooks --all --config /etc/autosync/config.toml")
+    server.run("systemctl", "enable", "--now", "--quiet", "autosync-relay", "autosync-reflector.socket")
+    assert show(server, "autosync-relay", "StatusText") == "keeping 1 repository"
+    assert server.run("stat", "-c", "%U", f"/proc/{show(server, 'autosync-relay', 'MainPID')}").stdout == "autosync\n"
+    said = account(server, "autosync", "autosync --config /etc/autosync/config.toml status || true")
+    assert "in sync" in said
+    assert "sudo systemctl enable --now autosync-watcher" in said
+
+    # a push is announced to a machine that has never heard of the server, by the reflector that its connection starts
+    person = "exec 2>&1; git config --global user.name P; git config --global user.email p@example.org"
+    server.login("person", person)
+    server.login("person", """set -e
+        autosync init notes
+        printf '[reflector]\\nurl = "tcp://127.0.0.1:1986"\\n' >>.config/autosync/config.toml
+        autosync enable
+    """)  # fmt: skip
+    until(lambda: show(server, "autosync-reflector", "ActiveState") == "active", "the reflector, started by its socket")
+    assert show(server, "autosync-reflector", "StatusText") == "listening on [::]:1986"
+    assert show(server, "autosync-reflector", "User") == "autosync"
+
+    # another account's repositories, as documented
+    server.run("useradd", "--system", "--create-home", "git")
+    account(server, "git", "git init -q --bare -b main ~/other.git")
+    folder = server.path("/etc/systemd/system/autosync-relay.service.d")
+    folder.mkdir()
+    (folder / "override.conf").write_text("[Service]\nUser=git\n")
+    server.path("/etc/autosync/config.toml").write_text('[[repository]]\npath = "/home/git/*.git"\n')
+    server.run("systemctl", "daemon-reload")
+    server.run("systemctl", "restart", "autosync-relay")
+    assert show(server, "autosync-relay", "StatusText") == "keeping 1 repository"
+
+    # upgraded while all of it runs
+    before = running(server)
+    assert all(before.values()), before
+    server.run("dpkg", "--install", f"/mnt/{package.name}")
+    after = running(server)
+    assert all(after.values()), after
+    assert not set(before.values()) & set(after.values())
+
+    server.run("dpkg", "--remove", "autosync")
+    assert server.run("pgrep", "-f", "autosync-(relay|watcher|reflector)", check=False).stdout == ""
+    assert "autosync" not in server.run("systemctl", "list-units", "--all", "--no-legend").stdout
+    assert server.path("/etc/autosync/config.toml").exists()
+    server.run("dpkg", "--purge", "autosync")
+    assert server.path("/var/lib/autosync/notes.git/HEAD").exists()
+
+
+def running(server: Booted) -> dict[str, str]:
+    """The services and their processes."""
+    found = {unit: show(server, unit, "MainPID") for unit in ("autosync-relay", "autosync-reflector")}
+    for unit in ("autosync-relay", "autosync-watcher"):
+        found[f"person's {unit}"] = server.login("person", f"systemctl --user show -P MainPID {unit}").stdout.strip()
+    return {unit: "" if pid == "0" else pid for unit, pid in found.items()}
 
 
 def test_this_machine_is_as_it_was(package):

@@ -132,6 +132,15 @@ def test_a_unit_that_is_there_stays(systemd, home):
     assert (folder / "autosync-relay.service").read_text() == "mine"
 
 
+def test_a_unit_that_an_older_version_wrote_is_written_anew(systemd, home):
+    assert main(["enable", "relay"]) == 0
+    unit = home / ".config" / "systemd" / "user" / "autosync-relay.service"
+    text = unit.read_text()
+    unit.write_text(f"{units.MARK}\n[Service]\nExecStart=/gone\n")
+    assert main(["enable", "relay"]) == 0
+    assert unit.read_text() == text
+
+
 def test_each_service_by_itself(systemd, capsys):
     assert main(["enable", "reflector"]) == 0
     assert main(["disable", "relay"]) == 0
@@ -155,7 +164,7 @@ def test_without_systemd_it_says_how_to_start_them(capsys):
     assert main(["enable"]) == 1
     err = capsys.readouterr().err
     assert "no systemd of this user's runs here" in err
-    assert "  setsid --fork autosync-watcher --log-file ~/.local/state/autosync/watcher.log\n" in err
+    assert f"  setsid --fork autosync-watcher --log-file {Instance.of().state.parent}/watcher.log\n" in err
     assert main(["disable"]) == 1
     assert "nothing of it runs" in capsys.readouterr().err
 
@@ -172,6 +181,9 @@ def test_the_remedy_for_a_service_that_does_not_run(systemd, monkeypatch):
     assert services.start_command(Instance.of(), "relay") == (
         f"setsid --fork autosync-relay --log-file {Instance.of().state.parent}/relay.log"
     )
+    other = Instance.of(Path("/somewhere/my own.toml"))
+    option, log = "--config '/somewhere/my own.toml'", f"'{other.state}/relay.log'"
+    assert services.start_command(other, "relay") == f"setsid --fork autosync-relay {option} --log-file {log}"
 
 
 def test_the_commands_are_those_in_the_path(home, monkeypatch):
