@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -46,9 +47,14 @@ class LibgitReader:
         self._config: Any = None
         self._git = GitReader(git)
 
+    def _reference(self, name: str) -> Any:
+        """Raises KeyError, ValueError, pygit2.GitError."""
+        # pygit2 1.21 never lets go of the text that it is given here: let it be one text for each name
+        return self._repo.lookup_reference(sys.intern(name))
+
     def head(self) -> Head:
         with _translated:
-            reference = self._repo.lookup_reference("HEAD")
+            reference = self._reference("HEAD")
             if isinstance(reference.target, str):
                 return Head(reference.target, self.resolve(reference.target))
             return Head(None, str(reference.target))
@@ -56,7 +62,7 @@ class LibgitReader:
     def resolve(self, ref: str) -> str | None:
         with _translated:
             try:
-                reference = self._repo.lookup_reference(ref).resolve()
+                reference = self._reference(ref).resolve()
             except (KeyError, ValueError):
                 return None
             found = self._repo.get(reference.target)
@@ -174,7 +180,7 @@ class LibgitReader:
     def last_reflog(self, ref: str, count: int) -> list[tuple[str, str, str]]:
         with _translated:
             try:
-                log = self._repo.lookup_reference(ref).log()
+                log = self._reference(ref).log()
                 entries = [entry for entry, _ in zip(log, range(count), strict=False)]
             except (KeyError, ValueError):
                 return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autosync.common.errors import Problem
+from autosync.common.git import Git
 from autosync.common.libgit import LibgitReader
 from autosync.common.reader import GitReader, Head, Reader, Unreadable, Upstream, open_reader, tracking_ref
 from autosync.common.repository import Repository
@@ -106,6 +108,28 @@ def test_a_corrupt_ref_is_unreadable_or_absent_but_no_crash(reader, lab):
         assert reader.head().commit is None
     except Unreadable:
         pass
+
+
+def test_questions_leave_no_memory_behind(lab):
+    """A service asks them for months."""
+    found = open_reader(lab / ".git", Git(lab))
+
+    def ask(times: int) -> None:
+        for _ in range(times):
+            head = found.head()
+            found.resolve("".join(["refs/heads/", "absent"]))
+            found.last_reflog("".join(["refs/heads/", "main"]), 3)
+            assert found.upstream(head.branch)
+
+    ask(10)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        ask(500)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 20_000
 
 
 def test_sha256_is_answered_by_git(tmp_path):
