@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from .base import Peer
 from .xmpp_stanza import Presence, tag
 
 # Addresses remembered for the own account, and for another one or the room.
-_OWN_ADDRESSES = 1000
+_OWN_ADDRESSES = 10_000
 _ADDRESSES = 64
 
 
@@ -41,6 +42,7 @@ class Audience:
         #: Our own full address on the current connection.
         self.me: str | None = None
         self._contacts: dict[str, _Contact] = {}
+        self._counts: Counter[str] = Counter()
 
     @property
     def domain(self) -> str:
@@ -54,12 +56,16 @@ class Audience:
     def begin(self, me: str) -> None:
         """A new connection: nobody is known yet."""
         self.me = me
-        self._contacts.clear()
+        self._forget()
 
     def end(self) -> None:
         """The connection is gone."""
         self.me = None
+        self._forget()
+
+    def _forget(self) -> None:
         self._contacts.clear()
+        self._counts.clear()
 
     def saw(self, presence: Presence, now: float) -> bool:
         """Take in somebody's presence; ``now`` in seconds since the epoch. Whether it was not known before."""
@@ -67,12 +73,15 @@ class Audience:
         if address == self.me or "/" not in address or not (self.believes(address) or bare(address) == self.room):
             return False
         if not presence.available:
-            self._contacts.pop(address, None)
+            if self._contacts.pop(address, None) is not None:
+                self._counts[bare(address)] -= 1
             return False
         old = self._contacts.get(address)
         limit = _OWN_ADDRESSES if bare(address) == self.own else _ADDRESSES
-        if old is None and sum(bare(known) == bare(address) for known in self._contacts) >= limit:
-            return False
+        if old is None:
+            if self._counts[bare(address)] >= limit:
+                return False
+            self._counts[bare(address)] += 1
         name = presence.machine.name if presence.machine else old.name if old else None
         self._contacts[address] = _Contact(presence, name, now)
         return old is None

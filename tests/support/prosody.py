@@ -38,6 +38,7 @@ authentication = "internal_hashed"
 storage = "internal"
 log = {{ {{ levels = {{ min = "debug" }}; to = "file"; filename = "{folder}/prosody.log" }} }}
 ssl = {{ certificate = "{folder}/server.pem"; key = "{folder}/server.key" }}
+{options}
 VirtualHost "{domain}"
 Component "conference.{domain}" "muc"
 Component "pubsub.{domain}" "pubsub"
@@ -50,10 +51,10 @@ class Prosody:
 
     `conference.localhost` is a service for rooms, `pubsub.localhost` one for publish-subscribe, where
     `librarian@localhost` may make nodes. A test that uses it is skipped where Prosody is not installed, and fails there
-    when CI is set.
+    when CI is set. ``options`` are more lines of its configuration.
     """
 
-    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1", options: str = "") -> None:
         program = shutil.which("prosody", path=f"{os.environ.get('PATH', '')}:/usr/bin:/usr/sbin:/usr/local/bin")
         if program is None:
             missing("Prosody", "apt-get install prosody")
@@ -69,7 +70,12 @@ class Prosody:
         config = self.folder / "prosody.cfg.lua"
         config.write_text(
             _CONFIG.format(
-                folder=self.folder, address=address, port=self.port, tls_port=self.tls_port, domain=self.domain
+                folder=self.folder,
+                address=address,
+                port=self.port,
+                tls_port=self.tls_port,
+                domain=self.domain,
+                options=options,
             )
         )
         self._process = ServerProcess(

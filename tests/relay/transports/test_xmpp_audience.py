@@ -96,7 +96,21 @@ def test_one_account_cannot_fill_the_memory(audience):
         audience.saw(there(f"anton@example.net/{n}"), 1.0)
     audience.saw(there("rene@example.org/desk"), 1.0)
     assert len(audience.machines()) < 100
-    for n in range(3000):
+    for n in range(11_000):
         audience.saw(there(f"rene@example.org/{n}"), 1.0)
-    assert 900 < len(audience.machines()) < 1200
+    assert 9_000 < len(audience.machines()) < 11_000
     assert "rene@example.org/desk" in audience.addresses()
+
+
+def test_who_goes_makes_room_for_others(audience):
+    for round_ in range(100):
+        for n in range(64):
+            assert audience.saw(there(f"anton@example.net/{round_}-{n}"), 1.0)
+        assert not audience.saw(there("anton@example.net/one too many"), 1.0)
+        assert not audience.saw(there(f"anton@example.net/{round_}-0"), 1.0), "known already"
+        if round_ % 2:
+            audience.begin("rene@example.org/me")
+            continue
+        for n in range(64):
+            audience.saw(gone(f"anton@example.net/{round_}-{n}"), 1.0)
+            audience.saw(gone(f"anton@example.net/{round_}-{n}"), 1.0)
