@@ -1,11 +1,22 @@
-"""Two network namespaces with a router between them that can drop everything: a cut line, as hosts see one."""
+"""Two network namespaces with a line between them that can be cut, slow and lossy, as hosts see one.
+
+The line carries IP packets, so that TCP has to send again what is lost: this kernel may have no `netem`, and a proxy of
+bytes can lose none. It is a thread between two TUN devices (Linux, Documentation/networking/tuntap.rst).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
+import heapq
 import os
+import random
+import select
+import struct
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +24,11 @@ import pytest
 
 from .wait import until
 
-CLIENT, SERVER = "10.99.1.2", "10.99.2.2"
-_CLIENT_SIDE, _SERVER_SIDE = "10.99.1.1", "10.99.2.1"
+CLIENT, SERVER = "10.99.1.1", "10.99.1.2"
+CLIENT6, SERVER6 = "fd99::1", "fd99::2"
 _CLONE_NEWNET = 0x40000000
+_TUN = Path("/dev/net/tun")
+_TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 
 
 class Network:
@@ -23,41 +36,41 @@ class Network:
 
     def __init__(self) -> None:
         self._holders: list[subprocess.Popen[bytes]] = []
+        self._line: _Line | None = None
 
     def __enter__(self) -> Network:
-        if os.geteuid() != 0:
-            pytest.skip("network namespaces need root")
+        if os.geteuid() != 0 or not _TUN.exists():
+            pytest.skip("network namespaces with a line between them need root and /dev/net/tun")
         try:
-            self._router, self._client, self._server = (self._namespace() for _ in range(3))
-            for end, host, side, address in (
-                ("client", self._client, _CLIENT_SIDE, CLIENT),
-                ("server", self._server, _SERVER_SIDE, SERVER),
-            ):
-                self._ip(self._router, "link", "add", end, "type", "veth", "peer", "name", "line", "netns", str(host))
-                self._ip(self._router, "address", "add", f"{side}/24", "dev", end)
-                self._ip(self._router, "link", "set", end, "up")
-                self._ip(host, "address", "add", f"{address}/24", "dev", "line")
-                self._ip(host, "link", "set", "line", "up")
-                self._ip(host, "link", "set", "lo", "up")
-                self._ip(host, "route", "add", "default", "via", side)
-            self.flow()
+            self._client, self._server = self._namespace(), self._namespace()
+            self._line = _Line(self._end(self._client, CLIENT, CLIENT6), self._end(self._server, SERVER, SERVER6))
+            self._line.start()
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._line is not None:
+            self._line.stop()
         for holder in self._holders:
             holder.kill()
             holder.wait()
 
     def drop(self) -> None:
         """Every packet is lost without a word, in both directions."""
-        self._forward("0")
+        self.flow(loss=1.0)
 
-    def flow(self) -> None:
-        """Packets pass."""
-        self._forward("1")
+    def flow(self, delay: float = 0.0, loss: float = 0.0) -> None:
+        """Packets pass after ``delay`` seconds, but for a share ``loss`` of them, each for itself."""
+        assert self._line is not None
+        self._line.delay, self._line.loss = delay, loss
+
+    @property
+    def lost(self) -> int:
+        """Packets that were lost so far."""
+        assert self._line is not None
+        return self._line.lost
 
     @contextlib.contextmanager
     def at_client(self) -> Iterator[None]:
@@ -80,12 +93,54 @@ class Network:
             pytest.skip("network namespaces are not permitted here")
         return holder.pid
 
-    def _ip(self, process: int, *args: str) -> None:
-        subprocess.run(["nsenter", "-t", str(process), "-n", "ip", *args], check=True)
+    def _end(self, namespace: int, address: str, address6: str) -> int:
+        """A descriptor of what goes over the line at this end, packet by packet."""
+        with _inside(namespace):
+            end = os.open(_TUN, os.O_RDWR | os.O_CLOEXEC)
+            fcntl.ioctl(end, _TUNSETIFF, struct.pack("16sH22x", b"line", _IFF_TUN | _IFF_NO_PI))
+            for args in (
+                ("address", "add", f"{address}/24", "dev", "line"),
+                ("address", "add", f"{address6}/64", "dev", "line", "nodad"),
+                ("link", "set", "line", "up"),
+                ("link", "set", "lo", "up"),
+            ):
+                subprocess.run(["ip", *args], check=True)
+        return end
 
-    def _forward(self, value: str) -> None:
-        with _inside(self._router):
-            Path("/proc/sys/net/ipv4/ip_forward").write_text(value)
+
+class _Line(threading.Thread):
+    def __init__(self, *ends: int) -> None:
+        super().__init__(name="line", daemon=True)
+        self._other = dict(zip(ends, reversed(ends), strict=True))
+        self._wake, self._waker = os.pipe()
+        self._dice = random.Random(1)
+        self.delay = self.loss = 0.0
+        self.lost = 0
+
+    def run(self) -> None:
+        under_way: list[tuple[float, int, int, bytes]] = []
+        number = 0
+        while True:
+            patience = max(0.0, under_way[0][0] - time.monotonic()) if under_way else None
+            ready, _, _ = select.select([*self._other, self._wake], [], [], patience)
+            if self._wake in ready:
+                return
+            now = time.monotonic()
+            for end in ready:
+                packet = os.read(end, 65536)
+                if self._dice.random() < self.loss:
+                    self.lost += 1
+                else:
+                    number += 1
+                    heapq.heappush(under_way, (now + self.delay, number, self._other[end], packet))
+            while under_way and under_way[0][0] <= now:
+                os.write(under_way[0][2], heapq.heappop(under_way)[3])
+
+    def stop(self) -> None:
+        os.close(self._waker)
+        self.join()
+        for descriptor in (*self._other, self._wake):
+            os.close(descriptor)
 
 
 @contextlib.contextmanager
