@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from pathlib import Path
 from typing import Any
 
-from .errors import Problem
+from .errors import Problem, bug
 
 _log = logging.getLogger(__name__)
 #: Longest request, in bytes.
@@ -45,12 +45,15 @@ def _short(path: Path) -> Iterator[str]:
 
 
 class ControlServer:
-    """Serves ``handlers`` (by command name) on the socket at ``path``. Use as an async context manager,
-    while holding the service's lock: a socket left by a killed process is replaced."""
+    """Serves ``handlers`` (by command name) on the socket at ``path``; ``reports`` is the folder for reports of bugs.
 
-    def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
+    Use as an async context manager, while holding the service's lock: a socket left by a killed process is
+    replaced."""
+
+    def __init__(self, path: Path, handlers: Mapping[str, Handler], reports: Path) -> None:
         self._path = path
         self._handlers = handlers
+        self._reports = reports
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -115,11 +118,9 @@ class ControlServer:
         except Problem as problem:
             return {"error": problem.what, "remedy": problem.remedy}
         except Exception as error:  # noqa: BLE001 - one bad request must not end the service
-            _log.exception("control command %s failed", request["command"])
-            return {
-                "error": f"a bug in autosync ({type(error).__name__}: {error})",
-                "remedy": "see the service's log",
-            }
+            found = bug(error, self._reports)
+            _log.error("control command %s failed: %s", request["command"], found)
+            return {"error": found.what, "remedy": found.remedy}
 
 
 async def ask(

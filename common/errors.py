@@ -6,6 +6,7 @@ usage, 3 a bug (details go to a report file), 130 interrupted.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shutil
@@ -14,6 +15,8 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+
+from .masking import masked
 
 EXIT_OK = 0
 EXIT_PROBLEM = 1
@@ -40,13 +43,26 @@ class Problem(Exception):
         return f"{self.what}: {self.remedy}" if self.remedy else self.what
 
 
+def bug(error: BaseException, folder: Path) -> Problem:
+    """An exception that nobody expected, as a problem of the part that goes on: report it, with the file below
+    ``folder`` that has the details."""
+    what = masked(f"a bug in autosync ({type(error).__name__}: {error})")
+    try:
+        return Problem(what, f"please report it; the details are in {write_report(error, folder)}")
+    except OSError as unwritten:
+        return Problem(what, f"please report it; the details could not be written ({unwritten.strerror})")
+
+
 def write_report(error: BaseException, folder: Path) -> Path:
-    """Write what is needed to report a bug to a new file below ``folder`` and return its path."""
+    """Write what is needed to report a bug to a file below ``folder`` and return its path: one file for each bug,
+    however often it is met. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # a service that meets its bug at each start writes one each time
-    for old in sorted(folder.glob("bug-*.txt"))[: 1 - _REPORTS]:
+    place = "".join(f"{frame.filename}:{frame.lineno}\n" for frame in traceback.extract_tb(error.__traceback__))
+    digest = hashlib.sha256(f"{type(error).__name__}\n{place}".encode(errors="replace")).hexdigest()
+    path = folder / f"bug-{digest[:12]}.txt"
+    others = sorted((old for old in folder.glob("bug-*.txt") if old != path), key=lambda old: old.stat().st_mtime)
+    for old in others[: 1 - _REPORTS]:
         old.unlink(missing_ok=True)
-    path = folder / f"bug-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     text = "\n".join(
         [
             f"autosync bug report, {time.strftime('%Y-%m-%dT%H:%M:%S%z')}",
@@ -54,7 +70,7 @@ def write_report(error: BaseException, folder: Path) -> Path:
             f"python: {sys.version}",
             f"system: {platform.platform()}",
             "",
-            "".join(traceback.format_exception(error)),
+            masked("".join(traceback.format_exception(error))),
         ]
     )
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -113,5 +129,6 @@ def _bug(program: str, error: Exception, report_folder: Callable[[], Path], say:
     except OSError:
         traceback.print_exception(error)
         where = "The details are above; please report it."
-    say(f"{program}: this is a bug in autosync ({type(error).__name__}: {error}). {where}")
+    what = masked(f"this is a bug in autosync ({type(error).__name__}: {error})")
+    say(f"{program}: {what}. {where}")
     return EXIT_BUG

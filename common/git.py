@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .masking import masked, masked_bytes
+
 #: Seconds a git command may take unless the caller knows better.
 LOCAL_LIMIT = 120.0
 #: Seconds for commands that use the network or run the person's own hooks.
@@ -62,13 +64,13 @@ _FIXED = {
 
 
 class GitError(Exception):
-    """A git command that failed: shows command, exit code and both streams."""
+    """A git command that failed: shows command, exit code and both streams, without logins in URLs."""
 
     def __init__(self, args: Sequence[str], code: int, stdout: bytes, stderr: bytes) -> None:
-        self.args_run = tuple(args)
+        self.args_run = tuple(map(masked, args))
         self.code = code
-        self.stdout = stdout
-        self.stderr = stderr
+        self.stdout = masked_bytes(stdout)
+        self.stderr = masked_bytes(stderr)
         super().__init__(self.args_run, code)
 
     @property

@@ -6,6 +6,9 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
+from pathlib import Path
+
+from autosync.common.errors import bug
 
 from .failures import Backoff, Kind
 from .hub import Hub
@@ -19,9 +22,10 @@ _log = logging.getLogger(__name__)
 class Carriers:
     """Runs transports in ``group`` and lets them talk to ``hub``. Trouble with one is no other's."""
 
-    def __init__(self, group: asyncio.TaskGroup, hub: Hub) -> None:
+    def __init__(self, group: asyncio.TaskGroup, hub: Hub, reports: Path) -> None:
         self._group = group
         self._hub = hub
+        self._reports = reports
         self._configured: list[Transport] = []
         self._ssh: dict[Place, SshTransport] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -72,6 +76,6 @@ class Carriers:
         while True:
             try:
                 await transport.run(self._hub)
-            except Exception:  # noqa: BLE001 - a bug in one transport must not end the others
-                _log.exception("the transport %s failed", transport.name)
+            except Exception as error:  # noqa: BLE001 - a bug in one transport must not end the others
+                _log.error("the transport %s failed: %s", transport.name, bug(error, self._reports))
             await asyncio.sleep(pauses.pause(Kind.BUG))

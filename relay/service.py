@@ -92,10 +92,10 @@ class Service:
             "reload": self._reload_command,
         }
         try:
-            control = ControlServer(self._instance.socket("relay"), handlers)
+            control = ControlServer(self._instance.socket("relay"), handlers, self._instance.state)
             async with asyncio.TaskGroup() as group, control:
                 self._group = group
-                self._carriers = Carriers(group, self._hub)
+                self._carriers = Carriers(group, self._hub, self._instance.state)
                 self._watch.add(self._instance.config.parent, self._instance.config, self._config_written)
                 self._watch_patterns()
                 self._apply(self._config, self._repos)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from autosync.common import config, reflocks
 from autosync.common.config import Repo, Settings, Shared
-from autosync.common.errors import Problem, write_report
+from autosync.common.errors import Problem, bug
 from autosync.common.git import GitError
 from autosync.common.instance import Instance
 from autosync.common.operations import Operation, OperationLog
@@ -276,9 +276,8 @@ class Worker:
         except GitError as error:
             return self._trouble(Failure(Kind.BUG, str(error), "see the relay's log"))
         except Exception as error:  # noqa: BLE001 - one repository's trouble never stops another's work
-            report = write_report(error, self._instance.state)
-            what = f"a bug in autosync ({type(error).__name__}: {error})"
-            return self._trouble(Failure(Kind.BUG, what, f"please report it; the details are in {report}"))
+            found = bug(error, self._instance.state)
+            return self._trouble(Failure(Kind.BUG, found.what, found.remedy or ""))
         _log.error("%s: no rest after %d steps; looking again later", self.repo.path, _MOST_STEPS)
         return self._clock() + 5.0
 

@@ -47,6 +47,7 @@ class Watcher:
             Identity.here(config.name),
             OperationLog(instance.operations),
             Notices(self._desktop, instance.config),
+            instance.state,
             changed=self._tell_manager,
         )
         self._workers: dict[Path, tuple[Worker, asyncio.Task[None]]] = {}
@@ -61,7 +62,7 @@ class Watcher:
             "confirm-deletions": self._confirm_deletions,
             "describe": self._describe,
         }
-        async with ControlServer(self._instance.socket("watcher"), handlers):
+        async with ControlServer(self._instance.socket("watcher"), handlers, self._instance.state):
             with self._noticing_configuration(), mounts.noticing(self._look_at_all):
                 try:
                     self._apply(self._repos)
@@ -81,7 +82,9 @@ class Watcher:
         config, repos = load(self._instance.config)
         identity = Identity.here(config.name)
         renamed = identity != self._service.identity
-        self._service = Service(identity, self._service.operations, self._service.notices, changed=self._tell_manager)
+        self._service = Service(
+            identity, self._service.operations, self._service.notices, self._instance.state, changed=self._tell_manager
+        )
         self._desktop.wanted = config.notify.desktop
         self._apply(repos, all_anew=renamed)
 

@@ -16,11 +16,13 @@ from .notices import Notices
 @dataclass(frozen=True, slots=True)
 class Service:
     """``missing`` counts the watches that each repository found wanting, ``blind`` names those without an inotify
-    instance: the remedy has to suffice for all. ``changed`` is called when a worker's condition is another."""
+    instance: the remedy has to suffice for all. ``changed`` is called when a worker's condition is another;
+    ``reports`` is the folder for reports of bugs."""
 
     identity: Identity
     operations: OperationLog
     notices: Notices
+    reports: Path
     missing: dict[Path, int] = field(default_factory=dict)
     blind: set[Path] = field(default_factory=set)
     changed: Callable[[], None] = lambda: None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autosync.common.config import Repo, effective
-from autosync.common.errors import Problem
+from autosync.common.errors import Problem, bug
 from autosync.common.git import GitError
 from autosync.common.progress import Meter
 from autosync.common.reader import Unreadable
@@ -83,8 +83,8 @@ class Worker:
             except (GitError, Unreadable, OSError) as error:
                 self._condition.set("error", str(error), f"see what git says: git -C {typed(self.repo.path)} status")
             except Exception as error:  # noqa: BLE001 - one repository's trouble must not end the others' work
-                _log.exception("%s: a bug in autosync", self.repo.path)
-                self._condition.set("error", f"a bug in autosync ({type(error).__name__}: {error})", "report it")
+                found = bug(error, self._service.reports)
+                self._condition.set("error", found.what, found.remedy)
             self._waiting.answer(Problem(self._condition.reason or "not watching", self._condition.remedy))
             await rest(self._wake, pause.next())
 

@@ -31,7 +31,7 @@ HANDLERS = {"echo": echo, "problem": problem, "bug": bug}
 
 def served(tmp_path, body):
     async def run():
-        async with ControlServer(tmp_path / "s.socket", HANDLERS):
+        async with ControlServer(tmp_path / "s.socket", HANDLERS, tmp_path):
             return await body(tmp_path / "s.socket")
 
     return asyncio.run(run())
@@ -53,8 +53,12 @@ def test_a_problem_keeps_its_words(tmp_path):
 @pytest.mark.parametrize("command", ["bug", "unknown"])
 def test_the_service_survives(tmp_path, command):
     async def body(path):
-        with pytest.raises(Problem):
+        with pytest.raises(Problem) as caught:
             await ask(path, command)
+        if command == "bug":
+            (report,) = tmp_path.glob("bug-*.txt")
+            assert str(report) in caught.value.remedy
+            assert "ZeroDivisionError" in report.read_text()
         return await ask(path, "echo")
 
     assert served(tmp_path, body) == {"command": "echo"}
@@ -82,7 +86,7 @@ def test_a_client_that_hangs_does_not_keep_the_server_from_ending(tmp_path):
         return writer
 
     async def run():
-        async with ControlServer(tmp_path / "s.socket", HANDLERS):
+        async with ControlServer(tmp_path / "s.socket", HANDLERS, tmp_path):
             writer = await body(tmp_path / "s.socket")
             await ask(tmp_path / "s.socket", "echo")
         writer.close()

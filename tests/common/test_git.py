@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from autosync.common.git import Git, GitError, GitTimeout, clean_environment, split
+from autosync.common.masking import masked
 from tests.support.git import git
 from tests.support.wait import eventually, until
 
@@ -191,3 +192,13 @@ def test_input_that_never_comes_is_none(repo):
         return (await task).text
 
     assert asyncio.run(body()) == repo.run("hash-object", "--stdin", input=b"").text
+
+
+def test_no_login_of_a_url_is_in_what_a_failure_says(tmp_path):
+    url = "https://rene:pass-word@127.0.0.1:1/notes.git"
+    with pytest.raises(GitError) as caught:
+        Git(tmp_path).run("ls-remote", url)
+    error = caught.value
+    assert "https://***@127.0.0.1" in str(error)
+    assert "pass-word" not in f"{error} {error.message} {error.stderr!r} {error.args_run}"
+    assert masked("git@host:x ssh://git@host/x http://host/a@b") == "git@host:x ssh://git@host/x http://host/a@b"

@@ -45,7 +45,7 @@ def running(instance: Instance, service: str, answers: dict[str, Any]) -> Iterat
     async def serve() -> None:
         nonlocal stop
         stop = asyncio.Event()
-        async with ControlServer(instance.socket(service), fake.handlers()):
+        async with ControlServer(instance.socket(service), fake.handlers(), instance.state):
             ready.set()
             await stop.wait()
 

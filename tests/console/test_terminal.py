@@ -16,7 +16,7 @@ from autosync.common import config
 from autosync.common.instance import Instance
 from tests.support.git import git
 from tests.support.machines import command
-from tests.support.wait import DEADLINE, until
+from tests.support.wait import DEADLINE
 
 _RUN = "import sys; from autosync.console.main import main; sys.exit(main(sys.argv[1:]))"
 
@@ -136,11 +136,38 @@ def test_a_service_that_cannot_start_says_that_it_does_not_run(machine, service)
     assert "Traceback" not in done.stderr
 
 
-def test_a_bug_writes_one_report_and_says_where(machine, monkeypatch):
-    monkeypatch.setattr("autosync.console.pause.choose", lambda *_: 1 / 0)
-    code, _, err = machine.run("pause")
-    assert code == 3
-    (report,) = until(lambda: list(machine.instance.state.glob("bug-*.txt")), "the report")
-    assert str(report) in err
-    assert "ZeroDivisionError" in report.read_text()
-    assert "Traceback" not in err
+COMMANDS = {
+    "init": ["notes"],
+    "invite": [],
+    "status": [],
+    "sync": [],
+    "pause": [],
+    "resume": [],
+    "explain": ["notes/x"],
+    "log": ["--machine", "desk"],
+    "describe": ["notes", "words"],
+    "undo": [],
+    "restore": ["notes/x"],
+    "peers": ["add", "desk", "desk:notes"],
+    "doctor": [],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_bug_writes_one_report_and_says_where(machine, monkeypatch, name):
+    def broken(*_):
+        raise RuntimeError("no login for https://rene:pass-word@host/x")
+
+    monkeypatch.chdir(machine.notes.parent)
+    monkeypatch.setattr("autosync.common.config.load", broken)
+    for _ in range(2):
+        code, out, err = machine.run(name, *COMMANDS[name])
+        assert (code, out) == (3, "")
+        # however often it is met
+        (report,) = machine.instance.state.glob("bug-*.txt")
+        assert err.count("\n") == 1
+        assert f"The details are in {report}; please report it." in err
+        text = report.read_text()
+        assert "RuntimeError" in text
+        assert "pass-word" not in text + err
+        assert report.stat().st_mode & 0o777 == 0o600

@@ -186,7 +186,7 @@ def control(data: bytes) -> None:
         asked.append(request.get("paths"))
         return {}
 
-    server = ControlServer(Path("/nowhere"), {"status": handler, "sync": handler})
+    server = ControlServer(Path("/nowhere"), {"status": handler, "sync": handler}, Path("/nowhere"))
     loop = asyncio.new_event_loop()
     try:
         answer = loop.run_until_complete(server._answer(data, lambda _: None))

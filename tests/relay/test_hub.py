@@ -190,7 +190,7 @@ def test_with_several_reflectors_a_dead_one_delays_nothing_and_a_returning_one_i
                 ReflectorTransport(Reflector(url=url), "here", name=name, longest_pause=0.05)
                 for name, url in urls.items()
             ]
-            carriers = Carriers(group, hub)
+            carriers = Carriers(group, hub, tmp_path)
             carriers.replace(made)
             first, second = made
             await eventually(lambda: (first.health.state, second.health.state) == ("offline", "online"), "both states")
