@@ -12,6 +12,7 @@ from autosync.common.git import GitError, clean_environment
 from autosync.common.reader import Unreadable, Upstream
 from autosync.common.repository import Repository
 from autosync.common.shell import typed
+from autosync.relay import agent
 from autosync.relay.failures import Failure, Kind, classify
 from autosync.relay.remote import parse
 
@@ -36,7 +37,7 @@ def environment_of(pid: int | None) -> dict[str, str]:
         return {}
     told = {name: found[name] for name in found if name in _TELLING or name.startswith("GIT_SSH")}
     # set and empty is what ssh takes for absent
-    return clean_environment(told) | {"SSH_AUTH_SOCK": found.get("SSH_AUTH_SOCK", "")}
+    return clean_environment(told) | {agent.VARIABLE: agent.place_for(found)}
 
 
 def reach(repository: Repository, settings: Settings, relay: Mapping[str, str]) -> Check | None:

@@ -24,6 +24,7 @@ from autosync.common.repository import Repository
 from autosync.common.shared import SharedSettings
 from autosync.common.shell import typed
 
+from . import agent
 from .act import Actor, BranchAbsent, Stopped
 from .announcement import Announcement
 from .announcement import Kind as AnnouncementKind
@@ -397,6 +398,8 @@ class Worker:
                 with self._meter.during(doing(action)):
                     await self._one(actor, action)
             except Failed as failed:
+                if failed.failure.kind is Kind.AUTH and await agent.found_anew():
+                    return  # and look again, which tries the same with that
                 self._failed(action, failed.failure)
                 if failed.failure.kind in (*PASSING, Kind.UNSAFE):
                     await self._drop_dead_locks()

@@ -113,8 +113,8 @@ def syncs_with_all_that_a_person_has(machine: Booted) -> None:
         for try in $(seq 100); do ssh-keyscan -p 2222 localhost >.ssh/known_hosts && break; sleep 0.1; done
         gpg --batch --passphrase '' --quick-gen-key 'P <p@example.org>' ed25519 sign
         git config --global commit.gpgsign true
+        # as a desktop does, after the services have been started
         systemctl --user set-environment SSH_AUTH_SOCK=$SSH_AUTH_SOCK
-        systemctl --user restart autosync-relay
         systemd-run --user --quiet --unit=screen Xvfb :99
         systemctl --user set-environment DISPLAY=:99
     """)  # fmt: skip
