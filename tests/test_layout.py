@@ -81,6 +81,7 @@ STARTERS = {
     "console/demo/children.py": "our own services",
     "console/enable.py": "systemctl",
     "console/pager.py": "the person's pager",
+    "relay/agent.py": "systemctl",
     "relay/transports/ssh_line.py": "ssh",
     "relay/transports/xmpp_login.py": "password-command",
     "watcher/asking.py": "a dialogue's program",
