@@ -15,7 +15,7 @@ import pygit2
 
 from .git import Git
 from .rawdiff import Row, compare
-from .reader import GitReader, Head, Unreadable, Upstream, tracking_ref
+from .reader import HERE, GitReader, Head, Unreadable, Upstream, tracking_ref
 
 # git knows it without its being in the object database
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -118,7 +118,7 @@ class LibgitReader:
     def upstream(self, branch: str) -> Upstream | None:
         name = branch.removeprefix("refs/heads/")
         remote, merge = self._own_config(f"branch.{name}.remote"), self._own_config(f"branch.{name}.merge")
-        if not remote or not merge:
+        if not remote or not merge or remote == HERE:
             return None
         return Upstream(remote, merge, tracking_ref(self.fetch_refspecs(remote), merge))
 
@@ -162,13 +162,13 @@ class LibgitReader:
         return found | self._git.ignored(others)
 
     def compare(self, before: str, after: str) -> list[Row]:
-        with _translated:
-            try:
-                trees = [self._tree_of(name) for name in (before, after)]
-                # libgit2's own comparison goes through every folder, changed or not
-                return compare(self._tree, *trees)
-            except (KeyError, ValueError) as error:
-                raise Unreadable(str(error)) from error
+        try:
+            trees = [self._tree_of(name) for name in (before, after)]
+            # libgit2's own comparison goes through every folder, changed or not
+            return compare(self._tree, *trees)
+        except (KeyError, ValueError, OSError, pygit2.GitError):
+            # git fetches what a partial clone does not have yet, and says what is wrong with anything else
+            return self._git.compare(before, after)
 
     def _tree_of(self, name: str) -> str:
         return name if name == _EMPTY_TREE else str(self._repo[name].peel(pygit2.Tree).id)

@@ -15,6 +15,9 @@ from typing import Protocol
 from .git import Git, GitError, split
 from .rawdiff import Row, parse
 
+#: The remote of a branch whose upstream is a branch of the same repository (git-config(1), `branch.<name>.remote`).
+HERE = "."
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -67,7 +70,8 @@ class Reader(Protocol):
         """All values of a key that may be given several times, in their order."""
 
     def upstream(self, branch: str) -> Upstream | None:
-        """The configured upstream of a full branch name."""
+        """The configured upstream of a full branch name. Another branch of the same repository is none: nobody
+        means that work on a topic goes to the branch that it began at by itself."""
 
     def remote_url(self, remote: str) -> str:
         """The address a remote's name stands for; a URL stands for itself."""
@@ -158,11 +162,11 @@ class GitReader:
         for line in os.fsdecode(out).splitlines():
             remote, ref, tracking = line.split("\0")
             if remote and ref:
-                return Upstream(remote, ref, tracking or None)
+                return Upstream(remote, ref, tracking or None) if remote != HERE else None
         # an unborn branch is not listed; its configuration still counts
         name = branch.removeprefix("refs/heads/")
         configured, merge = self.config(f"branch.{name}.remote"), self.config(f"branch.{name}.merge")
-        if configured and merge:
+        if configured and merge and configured != HERE:
             return Upstream(configured, merge, tracking_ref(self.fetch_refspecs(configured), merge))
         return None
 

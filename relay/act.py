@@ -30,6 +30,10 @@ _SSH = "ssh -o BatchMode=yes -o ConnectTimeout=15 -o ServerAliveInterval=15 -o S
 _SSH_NEARBY = _SSH.replace("ConnectTimeout=15", "ConnectTimeout=3")
 
 
+# FETCH_HEAD is the person's; `tidy` comes later
+_FETCH = ("--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--progress")
+
+
 class BranchAbsent(Exception):
     """The remote answered, and does not have the branch."""
 
@@ -61,21 +65,20 @@ class Actor:
         before = reader.resolve(upstream.tracking)
         wanted = f"+{upstream.ref}:{upstream.tracking}"
         specs = reader.fetch_refspecs(upstream.remote)
-        # FETCH_HEAD is the person's; tags follow as they have configured; `tidy` comes later
-        args = (
-            "fetch",
-            "--no-write-fetch-head",
-            "--no-recurse-submodules",
-            "--no-auto-maintenance",
-            "--progress",
-            "--",
-            upstream.remote,
-            wanted,
-        )
+        # tags follow as the person has configured
+        args = ("fetch", *_FETCH, "--", upstream.remote, wanted)
+        alone = ("fetch", *_FETCH, "--no-tags", "--refmap=", "--", upstream.remote, wanted)
         started = time.monotonic()
+        git = self._network(reader, upstream.remote)
         try:
-            git = self._network(reader, upstream.remote)
-            await git.call(*args, *specs, limit=NETWORK_LIMIT, progress=self.progress)
+            try:
+                await git.call(*args, *specs, limit=NETWORK_LIMIT, progress=self.progress)
+            except GitError as error:
+                # another ref of the remote, which the person wants, too, cannot be had: a tag that was moved there, say
+                if "[rejected]" not in error.message and "refusing to fetch" not in error.message:
+                    raise
+                _log.info("%s: %s", self.repository.path, error)
+                await git.call(*alone, limit=NETWORK_LIMIT, progress=self.progress)
         except GitError as error:
             if "couldn't find remote ref" in error.message.lower():
                 raise BranchAbsent from error
@@ -91,19 +94,19 @@ class Actor:
         tracking = f"refs/remotes/{invitation.machine}/{invitation.ref.removeprefix('refs/heads/')}"
         reader = self.repository.reader()
         git = self._network(reader, invitation.machine, _SSH_NEARBY)
-        options = (
-            "--no-write-fetch-head",
-            "--no-recurse-submodules",
-            "--no-auto-maintenance",
-            "--no-tags",
-            "--progress",
-        )
         wanted = f"+{invitation.ref}:{tracking}"
         before = reader.resolve(tracking)
         started = time.monotonic()
         try:
             await git.call(
-                "fetch", *options, "--", invitation.machine, wanted, limit=NETWORK_LIMIT, progress=self.progress
+                "fetch",
+                *_FETCH,
+                "--no-tags",
+                "--",
+                invitation.machine,
+                wanted,
+                limit=NETWORK_LIMIT,
+                progress=self.progress,
             )
         except GitError as error:
             raise Failed(classify(error, invitation.machine, str(self.repository.path))) from error

@@ -71,8 +71,9 @@ def look(repository: Repository, memory: Memory, expected: Mapping[str, str], of
 
 
 def with_tracking(upstream: Upstream, branch: str) -> Upstream:
-    """An upstream given by URL, or one that no refspec fetches, is tracked by a ref of our own."""
-    if upstream.tracking is not None:
+    """An upstream given by URL, or one that no refspec fetches, or fetches onto a branch, is tracked by a ref of our
+    own."""
+    if upstream.tracking is not None and not upstream.tracking.startswith("refs/heads/"):
         return upstream
     return Upstream(upstream.remote, upstream.ref, "refs/autosync/upstream/" + branch.removeprefix("refs/heads/"))
 
@@ -83,6 +84,8 @@ def _wanted_upstream(reader: Reader, branch: str) -> Upstream | None:
     wanted = reader.config_all("push.autosetupremote")
     if not wanted or wanted[-1].lower() not in ("true", "yes", "on", "1", ""):
         return None
+    if reader.config_all(f"branch.{branch.removeprefix('refs/heads/')}.remote"):
+        return None  # it has one, if not one to be synchronised with
     remote = (reader.config_all("remote.pushdefault") or ["origin"])[-1]
     if reader.remote_url(remote) == remote:
         return None
