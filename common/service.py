@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from . import locks
 from .errors import Problem
@@ -14,6 +17,9 @@ from .instance import Instance
 from .systemd import ServiceManager
 
 _STANDARD_ERROR = 2
+_THREADS, _THREAD_NAME = 32, "looking"
+#: Seconds that threads may go on when everything else has ended.
+_LAST_GRACE = 1.0
 
 
 @contextlib.contextmanager
@@ -50,8 +56,11 @@ def run_until_stopped(
     faulthandler.enable(_STANDARD_ERROR)
 
     async def supervise() -> None:
-        task = asyncio.ensure_future(body())
         loop = asyncio.get_running_loop()
+        # each repository on a file system that hangs takes one for as long as that lasts
+        threads = ThreadPoolExecutor(_THREADS, _THREAD_NAME)
+        loop.set_default_executor(threads)
+        task = asyncio.ensure_future(body())
         stopped = False
 
         def stop() -> None:
@@ -73,6 +82,14 @@ def run_until_stopped(
         finally:
             watchdog.cancel()
             await asyncio.gather(watchdog, return_exceptions=True)
+        threads.shutdown(wait=False, cancel_futures=True)
+        end = loop.time() + _LAST_GRACE
+        while any(thread.name.startswith(_THREAD_NAME) for thread in threading.enumerate()):
+            if loop.time() > end:
+                # Python itself would wait for them, and the file system that they wait for may never answer. All
+                # else has ended in order, and locks go with the process.
+                os._exit(0)
+            await asyncio.sleep(0.01)
 
     asyncio.run(supervise())
     return 0

@@ -252,18 +252,19 @@ def _matching(pattern: Path) -> list[Path]:
 
 def _expanded(repositories: Sequence[Repo]) -> list[Repo]:
     """Every repository that a pattern stands for now; one that is named by itself keeps its own settings."""
-    named = {os.path.realpath(repo.path): repo for repo in repositories if not _is_pattern(repo.path)}
+    named = {repo.path: repo for repo in repositories if not _is_pattern(repo.path)}
     for repo in repositories:
         if _is_pattern(repo.path):
             for path in _matching(repo.path):
-                named.setdefault(os.path.realpath(path), Repo(path, repo.settings, repo.given))
+                named.setdefault(path, Repo(path, repo.settings, repo.given))
     return list(named.values())
 
 
 def _refuse_doubles(file: Path, repositories: Sequence[Repo]) -> None:
-    seen: dict[str, int] = {}
+    seen: dict[Path, int] = {}
     for number, repo in enumerate(repositories):
-        first = seen.setdefault(os.path.realpath(repo.path), number)
+        # links are not followed: a file system that hangs would keep the service from starting
+        first = seen.setdefault(repo.path, number)
         if first != number:
             raise Problem(
                 f"1 problem in the configuration\n  {file}: repository[{number}].path: "

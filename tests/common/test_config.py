@@ -234,15 +234,6 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path):
     assert config.load(tmp_path / "config.toml")[0].name == "laptop"
 
 
-def test_the_same_repository_by_another_name_is_refused(write, tmp_path):
-    (tmp_path / "real.git").mkdir()
-    (tmp_path / "alias.git").symlink_to("real.git")
-    with pytest.raises(Problem, match=re.escape("alias.git is repository[0] already")):
-        config.load(write('[[repository]]\npath = "real.git"\n[[repository]]\npath = "alias.git"\n'))
-    _, repos = config.load(write('[[repository]]\npath = "*.git"\n'))
-    assert len(repos) == 1
-
-
 @pytest.mark.parametrize("text", ['message = "a\\u0000b"', 'exclude = ["a\\u0000b"]', 'message-command = ["a\\u0000"]'])
 def test_no_text_holds_a_nul(write, text):
     with pytest.raises(Problem, match="without NUL characters"):
