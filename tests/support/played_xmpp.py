@@ -93,8 +93,9 @@ class Talk:
         self.say(f"<success {SASL}>{value}</success>")
         return header
 
-    async def bind(self, address: str = "") -> None:
-        await self.stream(BIND)
+    async def bind(self, address: str = "", more: str = "") -> None:
+        """RFC 6120, section 7, for the wanted address or another one; ``more`` are further stream features."""
+        await self.stream(BIND.replace("</stream", f"{more}</stream"))
         asked = await self.hear("<iq [^>]*id=['\"]([^'\"]*)['\"].*?<resource>([^<]*)</resource>.*?</iq>")
         jid = address or f"user@localhost/{asked[2]}"
         self.say(

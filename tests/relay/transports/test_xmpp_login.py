@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import functools
 import os
@@ -10,6 +11,7 @@ import socket
 import ssl
 import struct
 import sys
+from collections.abc import AsyncIterator
 
 import aiodns
 import pytest
@@ -234,18 +236,24 @@ class NameServer(asyncio.DatagramProtocol):
         self._transport.sendto(data[:2] + struct.pack("!HHHHH", code, 1, len(found), 0, 0) + question + answers, sender)
 
 
+@contextlib.asynccontextmanager
+async def name_server(monkeypatch, records) -> AsyncIterator[None]:
+    """Questions for SRV records go to a server of ours."""
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: NameServer(records), ("127.0.0.1", 0))
+    port = transport.get_extra_info("sockname")[1]
+    ours = functools.partial(aiodns.DNSResolver, nameservers=["127.0.0.1"], udp_port=port)
+    monkeypatch.setattr(aiodns, "DNSResolver", ours)
+    try:
+        yield
+    finally:
+        transport.close()
+
+
 def services(monkeypatch, records) -> list[tuple[str, int, bool]]:
     async def scenario():
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: NameServer(records), ("127.0.0.1", 0))
-        ours = functools.partial(
-            aiodns.DNSResolver, nameservers=["127.0.0.1"], udp_port=transport.get_extra_info("sockname")[1]
-        )
-        monkeypatch.setattr(aiodns, "DNSResolver", ours)
-        try:
+        async with name_server(monkeypatch, records):
             return await xmpp_places._services("example.org")
-        finally:
-            transport.close()
 
     monkeypatch.setattr(xmpp_places, "_LIMIT", 1.0)
     return asyncio.run(scenario())
