@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -145,3 +147,31 @@ def test_any_trouble_of_others_stops_nobody(tmp_path):
             assert words in said[name]["remedy"], said[name]
         assert "Traceback" not in a.logs()
         assert not list(a.home.rglob("bug-*.txt"))
+
+
+@pytest.mark.skipif(not shutil.which("bindfs"), reason="needs bindfs")
+def test_a_file_system_that_hangs_stops_nobody(tmp_path):
+    disk, hung = tmp_path / "disk", tmp_path / "hung"
+    hung.mkdir()
+    git(tmp_path, "init", "-q", str(disk))
+    with subprocess.Popen(["bindfs", "-f", str(disk), str(hung)], stderr=subprocess.DEVNULL) as server:
+        until(lambda: (hung / ".git").exists() or server.poll() is not None, "the mount")
+        if server.poll() is not None:
+            pytest.skip("FUSE cannot be mounted here")
+        try:
+            with Fleet(tmp_path) as fleet:
+                text = f'[reflector]\nurl = "tcp://127.0.0.1:{fleet.reflector()}"\n'
+                a, b = fleet.add("a", sections=text), fleet.add("b", sections=text)
+                a.configure(settings=f'{a.settings}\n[[repository]]\npath = "{hung}"\npoll = 1.0\n')
+                server.send_signal(signal.SIGSTOP)
+                for machine in (a, b):
+                    machine.start().online("reflector")
+                a.write("ok.txt", "1\n")
+                until(lambda: b.read("ok.txt") == "1\n", "the sound repository to sync")
+                b.write("back.txt", "1\n")
+                until(lambda: a.read("back.txt") == "1\n", "the sound repository to sync the other way")
+                for service in ("relay", "watcher"):
+                    assert a.services.pop(service).stop() == 0
+        finally:
+            server.send_signal(signal.SIGCONT)
+            subprocess.run(["umount", "-l", str(hung)], check=True)
