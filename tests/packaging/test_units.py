@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -15,6 +16,7 @@ from autosync.common.instance import Instance
 from autosync.console import services, units
 from autosync.console.main import main
 from tests.support.programs import need
+from tests.support.wait import until
 
 SYSTEM = ("autosync-watcher.service", "autosync-relay.service", "autosync-reflector.socket",
           "autosync-reflector.service")  # fmt: skip
@@ -99,7 +101,11 @@ def systemd(home, monkeypatch):
         first.mkdir()
         calls = first / "calls"
         script = first / "systemctl"
-        script.write_text(f'#!/bin/sh\necho "$*" >>"{calls}"\ncase "$*" in *"$REFUSE"*) echo no >&2; exit 1 ;; esac\n')
+        (first / "main").write_text("0\n")
+        script.write_text(
+            f'#!/bin/sh\necho "$*" >>"{calls}"\ncase "$*" in *"$REFUSE"*) echo no >&2; exit 1 ;; '
+            f'*MainPID*) cat "{first}/main" ;; esac\n'
+        )
         script.chmod(0o755)
         monkeypatch.setenv("REFUSE", "never")
         monkeypatch.setenv("PATH", f"{first}:{os.environ['PATH']}")
@@ -158,6 +164,36 @@ def test_what_systemd_refuses_is_a_problem(systemd, monkeypatch, capsys):
     err = capsys.readouterr().err
     assert "systemctl --user enable --now --quiet autosync-relay.service: no" in err
     assert "journalctl --user -e -u autosync-relay.service" in err
+
+
+def test_what_systemd_did_not_start_is_named(systemd, home, capsys):
+    argv = [sys.executable, "-c", "import sys; from autosync.watcher.main import main; sys.exit(main())"]
+    (home / ".config" / "autosync").mkdir(parents=True)
+    (home / ".config" / "autosync" / "config.toml").touch()
+    process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: asyncio.run(services.statuses(Instance.of()))["watcher"].status, "the watcher to answer")
+        for action in ("enable", "disable"):
+            assert main([action, "watcher"]) == 1
+            err = capsys.readouterr().err
+            assert f"as process {process.pid}" in err
+            assert f"kill {process.pid}" in err
+        assert main(["enable", "relay"]) == 0
+        (systemd.parent / "main").write_text(f"{process.pid}\n")
+        assert main(["enable", "watcher"]) == 0
+        (home / "run" / "systemd" / "private").unlink()
+        assert main(["disable", "watcher"]) == 1
+        assert f"end what runs: kill {process.pid}" in capsys.readouterr().err
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_the_services_of_a_server_are_started_by_the_system(monkeypatch):
+    instance = Instance(units.SYSTEM_CONFIG)
+    assert services.start_command(instance, "relay").startswith("setsid ")
+    monkeypatch.setattr(units, "of_system", lambda service: True)
+    assert services.start_command(instance, "relay") == "sudo systemctl enable --now autosync-relay"
 
 
 def test_without_systemd_it_says_how_to_start_them(capsys):
