@@ -262,6 +262,7 @@ _STEPS = ("mkdir", "ln", "mv", "rm", "cp", "rmdir", "readlink", "date", "chmod",
 def quick(place: Place) -> Place:
     """An installation of a moment, in which each of ``_STEPS`` counts, and the one that KILL_AT names kills it."""
     place.command("python3.13", _PYTHON)
+    (place.first / "count").write_text("0\n")
     for name in _PARTS:
         if (place.source / name).is_dir():
             shutil.rmtree(place.source / name)
@@ -388,6 +389,51 @@ def test_without_the_packages_nothing_is_changed(place, monkeypatch):
     assert place.versions() == []
     assert not (place.data / "current").exists()
     assert not place.bin.exists()
+
+
+def test_without_a_home(place):
+    for home in ("", "/nowhere"):
+        code, _, err = place.run(HOME=home)
+        assert code == 1
+        assert "there is no home folder" in err
+
+
+def test_a_home_that_cannot_be_written(place):
+    (place.home / ".local").write_text("in the way")
+    code, _, err = place.run()
+    assert code == 1
+    assert f"cannot make the folder {place.data}\n  see the message above" in err
+    assert listed(place.home) == [".local"]
+
+
+def test_for_its_owner_alone(quick):
+    """By a person who lets nobody else read anything."""
+    done = subprocess.run(
+        ["sh", "-c", 'umask 077; exec "$0"', quick.source / "install.sh"],
+        env=quick.environment() | {"KILL_AT": "-1", "XDG_DATA_HOME": "relative"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert quick.data.stat().st_mode & 0o777 == 0o700
+    assert sorted(os.listdir(quick.bin)) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["for the first time", "again"])
+def test_a_service_that_does_not_start_is_told_and_the_rest_is_done(quick, known):
+    if known:
+        quick.units.mkdir(parents=True)
+        for name in ("watcher", "relay"):
+            (quick.units / f"autosync-{name}.service").touch()
+    call = "try-restart" if known else "enable --now"
+    quick.command("systemctl", f"case \"$*\" in *'{call}'*|*is-enabled*relay*) echo no >&2; exit 1 ;; esac")
+    code, out, err = quick.run(KILL_AT="-1")
+    assert code == 1
+    assert "autosync is installed, but a service does not start" in err
+    assert "autosync-watcher runs under systemd" in out
+    assert "autosync-relay is switched off, and stays so: autosync enable relay" in out
+    assert len(quick.versions()) == 1
 
 
 def test_two_at_once(place):
