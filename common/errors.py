@@ -6,15 +6,19 @@ usage, 3 a bug (details go to a report file), 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
 import shutil
+import signal
 import sys
+import termios
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 from .masking import masked
 
@@ -23,6 +27,8 @@ EXIT_PROBLEM = 1
 EXIT_USAGE = 2
 EXIT_BUG = 3
 EXIT_INTERRUPTED = 130
+#: As the shell shows what the end of its terminal has ended.
+EXIT_HUNG_UP = 128 + signal.SIGHUP
 # how many reports of bugs are kept
 _REPORTS = 20
 
@@ -99,12 +105,32 @@ def exit_code(
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away (`autosync log | head`): not our problem, and
-        # the interpreter must not stumble over it once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # the reader of our output went away (`autosync log | head`): not our problem
+        _let_go_of(sys.stdout)
         return EXIT_OK
     except Exception as error:  # noqa: BLE001 - the one place where bugs end
+        if isinstance(error, OSError) and error.errno == errno.EIO and _hung_up():
+            _let_go_of(sys.stdout)
+            _let_go_of(sys.stderr)
+            return EXIT_HUNG_UP
         return _bug(program, error, report_folder, say)
+
+
+def _let_go_of(stream: TextIO) -> None:
+    """Let the interpreter not stumble once more over what cannot be written when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _hung_up() -> bool:
+    """Whether the terminal that this writes to has gone."""
+    for descriptor in (1, 2):
+        try:
+            termios.tcgetattr(descriptor)
+        except termios.error as error:
+            # a file or a pipe says ENOTTY
+            if error.args[0] == errno.EIO:
+                return True
+    return False
 
 
 def _laid_out(program: str, problem: Problem) -> str:

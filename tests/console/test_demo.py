@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -114,6 +115,25 @@ def test_a_signal_at_any_moment_leaves_nothing(start, number, code, moment):
     demo.process.send_signal(number)
     assert demo.process.wait(60) == code, demo.said()
     demo.nothing_is_left()
+
+
+def test_a_terminal_that_is_closed_ends_it_and_leaves_nothing(tmp_path):
+    for name in ("home", "temporary"):
+        (tmp_path / name).mkdir()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "temporary")}
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvpe(COMMAND[0], [*COMMAND, "--once"], environment)
+    said = b""
+    while b"1. " not in said:
+        said += os.read(terminal, 1000)
+    # on a terminal, the line that tells of the beginning is gone before the first that stays
+    assert re.search(rb"reflector \.\.\.\r\x1b\[K(\x1b\[[0-9;]*m)*Two machines", said)
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 129
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert list((tmp_path / "home").rglob("bug-*")) == []
 
 
 def test_a_killed_demo_takes_its_processes_along(start):
