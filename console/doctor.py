@@ -75,11 +75,14 @@ def _reach(repo: Repo, relay: dict[str, str]) -> Check | None:
 def _machine(instance: Instance, settings: Config, repos: list[Repo], data: dict[str, Any]) -> Iterator[Check]:
     yield findings.git_version()
     yield Check("configuration", f"{instance.config}, {wording.count(len(repos), 'repository', 'repositories')}")
-    yield from findings.secrets(settings)
+    found = list(findings.secrets(settings))
+    yield from found
+    told = {check.problem.what for check in found if check.problem is not None}
     for name in sorted(findings.wanted_services(repos), reverse=True):
         yield findings.service(name, data[name], version())
     if data["relay"]["alive"]:
-        yield from (findings.transport(entry) for entry in data["transports"])
+        # not once more what is wrong with its secret
+        yield from (findings.transport(entry) for entry in data["transports"] if entry["error"] not in told)
     yield from surroundings.sparkleshare_channels(settings, repos)
     yield findings.watch_budget(repos)
 

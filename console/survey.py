@@ -115,6 +115,8 @@ def describe(known: Known, answers: dict[str, Answer]) -> dict[str, Any]:
     state, reason, remedy = judge(known, answers)
     error = relay.get("last_error") or {}
     seen = relay if relay.get("upstream") else {}
+    # what the relay saw counts where nothing can be seen now: it may not have looked since
+    last = seen if sight.problem is not None else {}
     trouble = error.get("what") or (reason if state in ("error", "offline") else None)
     return {
         "path": str(known.repo.path),
@@ -122,9 +124,9 @@ def describe(known: Known, answers: dict[str, Answer]) -> dict[str, Any]:
         "state": state,
         "reason": reason,
         "remedy": remedy or error.get("remedy"),
-        "branch": sight.branch or seen.get("branch"),
-        "head": sight.head or seen.get("head"),
-        "upstream": sight.upstream or seen.get("upstream"),
+        "branch": sight.branch or last.get("branch"),
+        "head": sight.head or last.get("head"),
+        "upstream": sight.upstream or last.get("upstream"),
         "ahead": seen.get("ahead", sight.ahead),
         "behind": seen.get("behind", sight.behind),
         "last_error": trouble,

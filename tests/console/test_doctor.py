@@ -75,7 +75,11 @@ def test_a_secret_that_others_can_read(healthy):
     secret.chmod(0o644)
     text = '[reflector]\nurl = "tcp://127.0.0.1:1"\nsecret-file = "secret"\n'
     healthy.config.write_text(text + healthy.config.read_text().partition("\n")[2])
-    what, remedy = found(healthy)["reflector secret"]
+    failed = {"state": "failed", "error": f"{secret} can be read by others", "remedy": "chmod"}
+    healthy.relay["transports"][0] |= failed
+    wrong = found(healthy)
+    assert set(wrong) == {"reflector secret"}
+    what, remedy = wrong["reflector secret"]
     assert "can be read by others" in what
     assert remedy == f"chmod 600 {secret}"
 
@@ -101,6 +105,8 @@ def test_hooks_that_are_not_there(machine):
 
 
 def test_no_upstream(healthy):
+    # the relay need not have noticed
+    healthy.relay["repositories"][0]["upstream"] = "origin/main"
     git(healthy.notes, "branch", "--unset-upstream")
     assert found(healthy)["upstream"][1] == f"autosync init {healthy.notes} --remote URL"
 
