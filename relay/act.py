@@ -74,8 +74,9 @@ class Actor:
             try:
                 await git.call(*args, *specs, limit=NETWORK_LIMIT, progress=self.progress)
             except GitError as error:
-                # another ref of the remote, which the person wants, too, cannot be had: a tag that was moved there, say
-                if "[rejected]" not in error.message and "refusing to fetch" not in error.message:
+                # another ref that the person wants, too, cannot be had: a tag that was moved at the remote, or a branch
+                # where another one's folder is; 1: the remote has answered, and some ref could not be moved here
+                if error.code != 1 and "refusing to fetch" not in error.message:
                     raise
                 _log.info("%s: %s", self.repository.path, error)
                 await git.call(*alone, limit=NETWORK_LIMIT, progress=self.progress)

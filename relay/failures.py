@@ -124,6 +124,12 @@ _IN_THE_WAY = (
 #: What passes by itself in a moment, as a rule, and is shown only when it does not.
 PASSING = (Kind.RACE, Kind.LOCKED)
 _LOCK = re.compile(r"unable to create '([^']*\.lock)': file exists", re.IGNORECASE)
+# why a ref cannot be locked although nobody else moves it
+_UNLOCKABLE = (
+    (r"unable to create '[^']*': (permission denied|read-only file system)", "give this user write permission there"),
+    (r"unable to create '[^']*': (no space left on device|disk quota exceeded)", "make room there"),
+    (r"'[^']*' exists; cannot create '[^']*'", "rename one of the two"),
+)
 _SMALLER = "take the large file out of the commits that wait, or raise the limit there"
 
 
@@ -240,7 +246,11 @@ def _rejected(error: GitError, remote: str, folder: str) -> Failure:
 
 
 def _race(text: str, remote: str, said: str) -> Failure:
-    """Somebody else was quicker; unless it lasts (`PASSING`), when a git that was killed has left a lock."""
+    """Somebody else was quicker; unless it lasts (`PASSING`), when a git that was killed has left a lock, or git says
+    why the ref cannot be moved at all."""
+    for sign, remedy in _UNLOCKABLE:
+        if found := re.search(sign, text, re.IGNORECASE):
+            return Failure(Kind.UNSAFE, f"a ref cannot be moved ({found[0]})", f"{remedy}; tried again by itself")
     if lock := _LOCK.search(text):
         remedy = f"when no git is at work there, remove {lock[1]}; tried again by itself"
         return Failure(Kind.RACE, f"a ref is locked ({lock[1]})", remedy)

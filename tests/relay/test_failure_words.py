@@ -140,6 +140,23 @@ def test_a_lock_at_the_remote_is_named():
     assert "remove /srv/n.git/./refs/heads/main.lock" in failure.remedy
 
 
+@pytest.mark.parametrize(
+    ("why", "remedy"),
+    [
+        ("Unable to create '/srv/n.git/./refs/heads/topic/x.lock': Permission denied", "permission"),
+        ("Unable to create '/srv/n.git/./refs/heads/topic/x.lock': No space left on device", "room"),
+        ("'refs/heads/topic' exists; cannot create 'refs/heads/topic/x'", "rename"),
+    ],
+)
+@pytest.mark.parametrize("end", ["! [remote rejected] topic/x -> topic/x (failed to update ref)\n", ""])
+def test_a_ref_that_cannot_be_locked_at_all_is_no_race(why, remedy, end):
+    said = f"remote: error: cannot lock ref 'refs/heads/topic/x': {why}        \n{end}"
+    failure = classify(GitError(("push",), 1, b"", said.encode()), "origin", "/r")
+    assert failure.kind is Kind.UNSAFE
+    assert why in failure.what
+    assert remedy in failure.remedy
+
+
 @pytest.mark.parametrize("name", REFUSALS)
 def test_kinds_of_refusal_are_told_apart(name):
     kind, said = REFUSALS[name]

@@ -100,6 +100,14 @@ def moved_tag(b: Clone) -> None:
     git(b.path.parent / "central.git", "tag", "-f", "-m", "another", "v1", "main")
 
 
+def folder_for_branch(b: Clone) -> None:
+    """A branch there has become the folder of another: git fetches that one only once the old one is pruned."""
+    git(b.path, "push", "-q", "origin", "main:other")
+    central = b.path.parent / "central.git"
+    git(central, "update-ref", "-d", "refs/heads/other")
+    git(central, "update-ref", "refs/heads/other/new", "main")
+
+
 def prunes(b: Clone) -> None:
     git(b.path, "config", "fetch.prune", "true")
     git(b.path, "config", "fetch.pruneTags", "true")
@@ -172,6 +180,7 @@ WAYS: list[Callable[[Clone], None]] = [
     odd_branch,
     signed_tags_and_notes,
     moved_tag,
+    folder_for_branch,
     prunes,
     packed_and_graphed,
     other_settings,
