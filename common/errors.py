@@ -37,13 +37,13 @@ class Problem(Exception):
     """Something the person can act on. Never shown with a traceback.
 
     ``what`` says what happened and where, ``remedy`` what to do now; both are
-    plain sentences without a trailing newline.
+    plain sentences without a trailing newline. Passwords in their URLs are left out.
     """
 
     def __init__(self, what: str, remedy: str | None = None) -> None:
-        super().__init__(what)
-        self.what = what
-        self.remedy = remedy
+        self.what = masked(what)
+        self.remedy = masked(remedy) if remedy else remedy
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         return f"{self.what}: {self.remedy}" if self.remedy else self.what

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import re
 
-# who and password, or a token, before the host (RFC 3986, 3.2.1); an ssh user is no secret
-_LOGIN = re.compile(r"(\b(?:https?|ftps?)://)[^/@\s'\"]+@", re.IGNORECASE)
-_LOGIN_BYTES = re.compile(_LOGIN.pattern.encode(), re.IGNORECASE)
+# What stands before the last `@` of the authority of a URL (RFC 3986, 3.2), and in git's words for an unknown host.
+_LOGIN = re.compile(r"(?:([a-z][a-z0-9+.-]*)://|(?<=unable to look up ))([^\s/?#]*)@", re.IGNORECASE | re.ASCII)
+# Over ssh the name is no secret, and nothing works without it. Elsewhere a token may stand in its place.
+_NAMED = ("ssh", "git+ssh", "ssh+git")
 
 
 def masked(text: str) -> str:
-    """The text without the logins in its URLs."""
-    return _LOGIN.sub(r"\1***@", text)
+    """The text without the passwords and tokens in its URLs, which can be used as they are then."""
+    return _LOGIN.sub(_shown, text) if "@" in text else text
 
 
 def masked_bytes(data: bytes) -> bytes:
     """The same for what a process has printed."""
-    return _LOGIN_BYTES.sub(rb"\1***@", data)
+    return masked(data.decode("latin-1")).encode("latin-1")
+
+
+def _shown(found: re.Match[str]) -> str:
+    scheme, login = found[1], found[2]
+    if scheme is None:
+        return ""
+    return f"{scheme}://{login.partition(':')[0]}@" if scheme.lower() in _NAMED else f"{scheme}://"

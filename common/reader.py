@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .git import Git, GitError, split
+from .masking import masked
 from .rawdiff import Row, parse
 
 #: The remote of a branch whose upstream is a branch of the same repository (git-config(1), `branch.<name>.remote`).
@@ -112,7 +113,7 @@ class GitReader:
         except (GitError, OSError) as error:
             raise Unreadable(str(error)) from error
         if result.code not in fine:
-            raise Unreadable(os.fsdecode(result.stderr).strip() or f"git {args[0]} ended with {result.code}")
+            raise Unreadable(masked(os.fsdecode(result.stderr).strip()) or f"git {args[0]} ended with {result.code}")
         return result.code, result.stdout
 
     def head(self) -> Head:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from autosync.common.errors import Problem
 from autosync.common.git import NETWORK_LIMIT, Git, GitError, split
+from autosync.common.masking import masked
 from autosync.common.reader import Unreadable
 from autosync.common.repository import Repository
 from autosync.common.shell import typed
@@ -103,7 +104,7 @@ def _clone(intent: Intent, progress: Callable[[str], None]) -> Adopted:
     if repository.reader().head().commit is None:
         # the remote's HEAD names a branch that it does not have, as that of a new bare repository may
         repository.git.run("switch", "--quiet", BRANCH if BRANCH in heads else heads[0])
-    return Adopted(repository, (f"cloned {remote}",))
+    return Adopted(repository, (f"cloned {masked(remote)}",))
 
 
 def _make(path: Path) -> Repository:
@@ -125,7 +126,7 @@ def _set_upstream(repository: Repository, remote: str) -> list[str]:
     configured = reader.config(f"remote.{REMOTE}.url")
     if configured is None:
         git.run("remote", "add", "--", REMOTE, remote)
-        done.append(f"set {remote} as its remote {REMOTE}")
+        done.append(f"set {masked(remote)} as its remote {REMOTE}")
     elif configured != remote:
         raise Problem(
             f"the remote {REMOTE} of {repository.path} is {configured} already",

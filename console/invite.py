@@ -12,6 +12,7 @@ from autosync.common import config
 from autosync.common.config import Reflector, Xmpp
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance
+from autosync.common.masking import masked
 from autosync.common.repository import Repository
 from autosync.common.shell import typed
 
@@ -45,7 +46,7 @@ def command(instance: Instance, path: Path | None, with_secret: bool) -> None:
     remote = _remote(repository)
     # of a central repository, what the others have is a clone
     there = f"~/{folder.name.removesuffix('.git')}" if repository.bare else wording.path(folder, Path.home())
-    words = ["autosync", "init", there, "--remote", _without_secret(remote)]
+    words = ["autosync", "init", there, "--remote", masked(remote)]
     secret = None
     # the first of several: the other machine has words with all that have it, too
     carrier = next(iter(settings.transports.values()), None)
@@ -82,11 +83,6 @@ def _remote(repository: Repository) -> str:
     return str((repository.path / url).resolve())
 
 
-def _without_secret(url: str) -> str:
-    """A URL without the password, or token, that stands in it."""
-    return re.sub(r"^([a-z][a-z0-9+.-]*://[^/@:]*):[^/@]*@", r"\1@", url, flags=re.IGNORECASE)
-
-
 def _quoted(word: str) -> str:
     if word.startswith("~/"):
         return "~/" + shlex.quote(word[2:])
@@ -101,7 +97,7 @@ def _remarks(remote: str, carrier: Xmpp | Reflector | None, secret: Path | None,
             "The remote is a path on this machine. Where the other one does not have that path, put "
             f"ssh://USER@HOST{remote} in its place."
         )
-    elif _without_secret(remote) != remote:
+    elif masked(remote) != remote:
         found.append("The password in the remote's URL is left out: the other machine needs its own.")
     if isinstance(carrier, Reflector) and _LOCAL_HOST.search(carrier.url):
         found.append(f"{carrier.url} leads to this machine only from itself: put its name in the network there.")

@@ -65,7 +65,7 @@ def _pubsub_node(value: str) -> str:
 
 
 def _reflector_url(value: str) -> str:
-    if not re.fullmatch(r"(tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+)(:\d{1,5})?/?", value):
+    if not re.fullmatch(r"(tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s/:@\[\]]+)(:\d{1,5})?/?", value):
         raise ValueError("expected an address like 'tcp://host:1986' or 'tls://host:1986'")
     return value
 

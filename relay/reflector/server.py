@@ -11,6 +11,7 @@ import logging
 import socket
 import ssl
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -212,6 +213,8 @@ class ReflectorServer:
         except OSError as error:  # ssl.SSLError, ConnectionError and TimeoutError are such
             self.counters.malformed += 1
             _log.debug("a client failed at TLS: %s", error)
+            # their locals hold what OpenSSL has for the client, in a circle that is not looked for until much is waste
+            traceback.clear_frames(error.__traceback__)
         finally:
             if secured is None:
                 transport.abort()

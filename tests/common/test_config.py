@@ -102,6 +102,7 @@ def test_all_problems_at_once_with_file_and_key_path(write):
         ("[xmpp]\njid = 'a@b/resource'\npassword-file = 'p'", "xmpp.jid: expected an account like"),
         ("[xmpp]\njid = 'a@b'", "expected either password-file or password-command"),
         ("[reflector]\nurl = 'http://x'", "reflector.url: expected an address like"),
+        ("[reflector]\nurl = 'tcp://rene@x'", "reflector.url: expected an address like"),
         ("[reflector]\nurl = 'tcp://x'\nsparkleshare = true\nsecret-file = 's'", "SparkleShare cannot read sealed"),
         ("[[repository]]\npath = 'a'\n[[repository]]\npath = './a'", "is repository[0] already"),
         ("[[repository]]\npath = 'a'\nsettle = nan", "expected"),

@@ -8,7 +8,6 @@ import subprocess
 import pytest
 
 from autosync.common import config
-from autosync.console.invite import _without_secret
 from tests.support.git import git
 from tests.support.machines import BIN
 
@@ -51,19 +50,6 @@ def test_the_line_sets_the_same_up_elsewhere(announced, tmp_path, option):
     else:
         assert settings.reflector.secret_file is None
         assert "copy ~/etc/reflector-secret to the same place there" in err
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("https://rene:token@example.org/notes.git", "https://rene@example.org/notes.git"),
-        ("ssh://git@example.org:2222/notes.git", "ssh://git@example.org:2222/notes.git"),
-        ("git@example.org:notes.git", "git@example.org:notes.git"),
-        ("https://example.org/a:b@c", "https://example.org/a:b@c"),
-    ],
-)
-def test_no_password_of_a_url_is_told(url, shown):
-    assert _without_secret(url) == shown
 
 
 def test_what_will_not_work_elsewhere_is_said(machine):

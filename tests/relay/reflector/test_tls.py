@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ssl
 
 import pytest
@@ -144,3 +145,28 @@ def test_stopping_in_the_middle_of_a_handshake(contexts):
         assert not server.connections
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    "words", [b"", b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\x02\x00\x01"], ids=["nothing", "noise", "half"]
+)
+def test_a_handshake_that_fails_leaves_nothing_for_the_collector(contexts, words):
+    def held() -> int:
+        return sum(isinstance(one, ssl.SSLObject) for one in gc.get_objects())
+
+    async def body():
+        async with ReflectorServer(port=0, tls=contexts[0]) as server:
+            before = held()
+            for _ in range(20):
+                _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                writer.write(words)
+                writer.close()
+                await writer.wait_closed()
+            await eventually(lambda: server.counters.malformed == 20 and not server.connections, "all have failed")
+            await eventually(lambda: held() == before, "nothing is left of them")
+
+    gc.disable()
+    try:
+        asyncio.run(body())
+    finally:
+        gc.enable()
