@@ -246,7 +246,7 @@ class Attempts:
             else:
                 self._signatures[path] = signature
                 self._settling.mark(path, Kind.CHANGED, now)
-        return Batch(same, batch.rehash, batch.open)
+        return Batch(same, batch.rehash)
 
 
 def _signature(path: bytes) -> object:

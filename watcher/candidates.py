@@ -59,11 +59,12 @@ class Finder:
         self._tracked_but_ignored = tracked_but_ignored
         self._listed: Collection[bytes] = ()  # git has said that these are not ignored
 
-    async def parts(self, paths: list[bytes]) -> list[list[bytes]]:
-        """What of ``paths`` has to be looked at, in portions for `find`. Raises GitError."""
+    async def parts(self, paths: list[bytes], rehash: Collection[bytes]) -> list[list[bytes]]:
+        """What of ``paths`` has to be looked at, in portions for `find`; those in ``rehash`` are, whatever git says.
+        Raises GitError."""
         if len(paths) > LARGE:
             self._listed = await scan.changed(self._git)
-            paths = sorted(path for path in paths if path in self._listed or path.endswith(b"/"))
+            paths = sorted(path for path in paths if path in self._listed or path.endswith(b"/") or path in rehash)
         return [paths[start : start + _PART] for start in range(0, len(paths), _PART)]
 
     async def find(self, paths: list[bytes], env: Mapping[str, str]) -> Candidates:

@@ -319,7 +319,7 @@ class _Attempt:
             nonlocal vanished
             vanished += await self._take(found, rehash, outcome)
 
-        await overlapped(await finder.parts(paths), find, take)
+        await overlapped(await finder.parts(paths, rehash), find, take)
         return vanished if staging.file_mark(self._private) != before else None
 
     async def _take(self, found: Candidates, rehash: Collection[bytes], outcome: Outcome) -> int:

@@ -8,6 +8,8 @@ Events only mark paths; what is committed is what the disk holds then. Rules:
   one away and writing a new one. One that was moved inside the tree waits for its new place instead, and new
   paths wait for vanished ones, so that a move is one commit.
 - While new paths keep coming in large numbers (a checkout by hand, `tar x`), all wait for the end.
+- A path that a writer closes without a word of its writing is read whatever its times say: what is written through
+  memory (mmap(2)) makes no event, and need not change them.
 
 All times are seconds of one monotonic clock, given by the caller. Every operation but the last step
 of `due` costs the same however many paths are marked.
@@ -54,6 +56,7 @@ class _Mark:
     new: bool
     open: bool = False
     gone: bool = False
+    written: bool = False  # events of its writing came, so that its times are others than when it was read
     touches: int = 0
     rehash: bool = False
     moved_to: bytes | None = None
@@ -62,11 +65,10 @@ class _Mark:
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Paths to commit together, each with the number of events it had then. ``rehash`` are those whose
-    content may have changed although their times and size did not, ``open`` those that a writer has open."""
+    content may have changed although their times and size did not."""
 
     paths: Mapping[bytes, int]
     rehash: Collection[bytes] = ()
-    open: Collection[bytes] = ()
 
     def __bool__(self) -> bool:
         return bool(self.paths)
@@ -112,12 +114,11 @@ class Settling:
             if kind is not Kind.CHANGED:
                 mark.gone, mark.moved_to = False, None
             if kind in (Kind.CREATED, Kind.WRITTEN):
-                mark.open = True
+                mark.open = mark.written = True
             elif kind in (Kind.CLOSED, Kind.ARRIVED):
                 mark.open = False
-                if path in self._read_open:
-                    self._read_open.discard(path)
-                    mark.rehash = True
+                mark.rehash |= path in self._read_open or (kind is Kind.CLOSED and not mark.written)
+                self._read_open.discard(path)
         if mark.open:
             self._resting.pop(path, None)
         else:
@@ -137,9 +138,9 @@ class Settling:
         for path, mark in self._marks.items():
             if mark.open:
                 mark.open, mark.last = False, now
-                mark.rehash |= path in self._read_open
                 self._resting[path] = mark
-        self._read_open.clear()
+        for path in list(self._read_open):
+            self.mark(path, Kind.CLOSED, now)
 
     def due(self, now: float, everything: bool = False) -> Batch:
         """What is to be committed now; ``everything`` does not wait for anything."""
@@ -179,9 +180,8 @@ class Settling:
             else:
                 # what the old events said is committed
                 self._wait_anew(path, mark, mark.last)
-                mark.new = False
-                # read before it was closed, and perhaps written after that
-                mark.rehash = path in batch.open and not mark.open
+                mark.new = mark.written = False
+                mark.rehash = not mark.open  # perhaps written just after it was read, in the same tick of the clock
 
     def forget(self, path: bytes) -> None:
         """The path is no longer of interest."""
@@ -200,7 +200,6 @@ class Settling:
         return Batch(
             {path: mark.touches for path, mark in marks.items()},
             {path for path, mark in marks.items() if mark.rehash},
-            {path for path, mark in marks.items() if mark.open},
         )
 
     def _overdue(self, now: float) -> list[bytes]:

@@ -224,10 +224,16 @@ async def remove(git: Git, paths: Iterable[bytes], env: Mapping[str, str], fds: 
 
 
 async def forget_times(git: Git, paths: Iterable[bytes], env: Mapping[str, str], fds: tuple[int, ...]) -> None:
-    """Let the index forget size and times of the paths, so that git reads them. Raises GitError."""
-    entries = await tracked_below(git, paths, env)
-    data = b"".join(b"%06o %s\t%s\0" % (entry.mode, entry.object, entry.path) for entry in entries)
-    await git.call("update-index", "-z", "--index-info", input=data, env=env, pass_fds=fds)
+    """Let the index forget size and times of the paths, so that git reads them. Raises GitError.
+
+    Not of those that the person has told git to leave as they are (`--assume-unchanged`, `--skip-worktree`): they would
+    lose that mark.
+    """
+    wanted = set(paths)
+    listed = await git.call("ls-files", "-z", "-v", "--stage", env=env)
+    entries = (record[2:] for record in listed.stdout.split(b"\0") if record.startswith(b"H "))
+    if data := b"".join(entry + b"\0" for entry in entries if entry[entry.index(b"\t") + 1 :] in wanted):
+        await git.call("update-index", "-z", "--index-info", input=data, env=env, pass_fds=fds)
 
 
 def private_index(index: Path, private: Path) -> tuple[int, int, int] | None:

@@ -75,7 +75,7 @@ def test_a_reply_is_the_message_of_all_that_has_settled_meanwhile(watched, inlin
 
 
 def test_without_an_answer_the_default_is_used_in_time(watched, inline):
-    w = watched(ASK.format(0.5))
+    w = watched(ASK.format(2))
     w.write("f")
     w.until_committed("f", b"x\n")
     assert w.commits() == ['"f" added']

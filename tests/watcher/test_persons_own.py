@@ -271,7 +271,7 @@ def test_git_crypt_encrypts_and_a_locked_clone_is_left_alone(watched, tmp_path):
     assert w.status()["quarantined"] == []
     w.write("other.key", b"plaintext\n")
     held = until(lambda: w.status()["quarantined"], "the unfiltered file to be reported")
-    assert (held[0]["path"], held[0]["remedy"]) == ("other.key", "git-crypt unlock")
+    assert (held[0]["path"], held[0]["remedy"]) == ("other.key", f"(cd '{w.root}' && git-crypt unlock)")
     assert "other.key" not in w.files()
     commits = len(w.commits())
     (w.root / "other.key").unlink()

@@ -280,6 +280,87 @@ def test_an_mmap_writer(watched):
     until(lambda: (w.committed("data") or b"")[:2] == b"bc", f"the last change (times unchanged: {unnoticed})")
 
 
+@contextlib.contextmanager
+def written_through_memory(path):
+    """A file that another program has mapped, with one page written already. What it writes there from now on
+    changes neither times nor size, until the kernel has written the page to the disk."""
+    with path.open("r+b") as file:
+        view = mmap.mmap(file.fileno(), 0)
+    try:
+        view[0:1] = b"1"
+        yield view
+    finally:
+        view.close()
+
+
+@pytest.mark.parametrize("flushes", [False, True])
+def test_an_mmap_writer_that_was_there_before_the_watcher(watched, flushes):
+    """It makes no event but the one when it closes the file, and no change that git would see."""
+    w = watched("settle = 0.1", start=False)
+    path = w.write("data", b"0" * 8192)
+    w.write("beside", b"0")
+    with written_through_memory(path) as view:
+        w.start()
+        w.until_committed("data", b"1" + b"0" * 8191)
+        w.write("beside", b"1")  # the index is younger now
+        w.until_committed("beside", b"1")
+        view[1:2] = b"2"
+        if flushes:
+            view.flush()
+    w.until_committed("data", b"12" + b"0" * 8190)
+
+
+def test_an_mmap_writer_that_a_restart_of_the_watcher_outlasts(watched):
+    w = watched("settle = 0.1\nmax-wait = 0.5")
+    path = w.write("data", b"0" * 8192)
+    w.until_clean()
+    with written_through_memory(path) as view:
+        w.commit()
+        assert w.committed("data")[:2] == b"10"
+        w.stop()
+        w.start()
+        w.write("beside", b"1")
+        w.until_committed("beside", b"1")
+        view[1:2] = b"2"
+    w.until_committed("data", b"12" + b"0" * 8190)
+
+
+def test_an_mmap_writer_in_a_crowd(watched):
+    """So many changes that git is asked which of them are any."""
+    w = watched("settle = 1", start=False)
+    path = w.write("data", b"0" * 8192)
+    with written_through_memory(path) as view:
+        w.start()
+        w.until_committed("data", b"1" + b"0" * 8191)
+        w.write("beside", b"1")
+        w.until_committed("beside", b"1")
+        view[1:2] = b"2"
+        for number in range(1200):
+            w.write(f"d/f{number}", f"{number}")
+    w.until_committed("d/f1199", b"1199")
+    w.until_committed("data", b"12" + b"0" * 8190)
+
+
+def test_a_close_without_a_change_does_not_undo_what_the_person_told_git(watched):
+    w = watched("settle = 0.1", start=False)
+    for name in ("assumed", "skipped", "beside"):
+        w.write(name, "1")
+    w.git("add", "-A")
+    w.git("commit", "-qm", "x")
+    w.git("update-index", "--assume-unchanged", "assumed")
+    w.git("update-index", "--skip-worktree", "skipped")
+    w.write("assumed", "mine")
+    w.write("skipped", "mine")
+    w.start()
+    for name in ("assumed", "skipped", "beside"):
+        (w.root / name).open("r+b").close()
+    w.write("later", "1")
+    w.until_committed("later", b"1")
+    until(lambda: not w.status()["dirty"], "the watcher to rest")
+    assert w.git("ls-files", "-v").split("\n") == ["h assumed", "H beside", "H later", "S skipped"]
+    assert w.committed("assumed") == w.committed("skipped") == b"1"
+
+
 def test_sqlite_in_wal_mode(watched):
     w = watched("settle = 0.2\nmax-wait = 2.0")
     path = w.root / "notes.db"

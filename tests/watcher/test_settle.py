@@ -180,20 +180,41 @@ def test_what_was_read_while_open_is_read_again_when_closed():
     s.mark(A, Kind.CLOSED, 20)
     assert set(s.due(20).rehash) == {A}
     s.done(s.due(20))
+    s.mark(A, Kind.WRITTEN, 21)
     s.mark(A, Kind.CLOSED, 21)
     assert set(s.due(21).rehash) == set()
 
 
-def test_what_is_closed_while_it_is_committed_is_read_again():
+def test_what_is_closed_without_a_word_of_its_writing_is_read_again():
+    """Nobody knows how long its writer has had it, nor what that wrote through memory."""
+    s = Settling(0, 10)
+    s.mark(A, Kind.CLOSED, 0)
+    s.mark(B, Kind.CHANGED, 0)
+    s.mark(C, Kind.CREATED, 0)
+    s.mark(C, Kind.CLOSED, 0)
+    assert set(s.due(0).rehash) == {A}
+
+
+def test_what_is_touched_while_it_is_committed_is_read_again():
     s = Settling(0, 10)
     s.mark(A, Kind.WRITTEN, 0)
+    s.mark(B, Kind.WRITTEN, 0)
     s.mark(B, Kind.CLOSED, 0)
     batch = s.due(10)
+    assert set(batch.paths) == {A, B}
     s.mark(A, Kind.CLOSED, 10.1)
+    s.mark(B, Kind.WRITTEN, 10.1)
     s.mark(B, Kind.CLOSED, 10.1)
     s.done(batch)
-    assert set(s.due(10.1).paths) == {A, B}
-    assert set(s.due(10.1).rehash) == {A}
+    assert set(s.due(10.1).rehash) == {A, B}
+
+
+def test_what_was_read_while_open_is_read_again_after_lost_events():
+    s = Settling(1, 60)
+    s.mark(A, Kind.WRITTEN, 0)
+    s.done(s.due(60))
+    s.events_lost(61)
+    assert set(s.due(62).rehash) == {A}
 
 
 def test_after_lost_events_nothing_counts_as_open():
