@@ -20,6 +20,9 @@ from .reader import HERE, GitReader, Head, Unreadable, Upstream, tracking_ref
 # git knows it without its being in the object database
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
+# Files of settings that git reads, and libgit2 does not
+_ELSEWHERE = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM")
+
 
 def cannot_open() -> tuple[type[Exception], ...]:
     """What libgit2 raises for a repository that it does not understand."""
@@ -150,6 +153,8 @@ class LibgitReader:
         return self.config_all(f"remote.{remote}.fetch")
 
     def ignored(self, paths: Sequence[str]) -> set[str]:
+        if self._may_miss_settings():
+            return self._git.ignored(paths)  # `core.excludesFile` may be set where libgit2 does not look
         found = set()
         with _translated:
             others = []
@@ -160,6 +165,12 @@ class LibgitReader:
                 except UnicodeEncodeError:  # a name that is not UTF-8
                     others.append(path)
         return found | self._git.ignored(others)
+
+    def _may_miss_settings(self) -> bool:
+        with _translated:
+            return any(name in os.environ for name in _ELSEWHERE) or any(
+                entry.name.startswith("includeif.hasconfig:") for entry in self._configuration()
+            )
 
     def compare(self, before: str, after: str) -> list[Row]:
         try:

@@ -93,6 +93,19 @@ def test_ignore_rules_match_whether_tracked_or_not(reader):
     assert reader.ignored([]) == set()
 
 
+@pytest.mark.parametrize("where", ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "hasconfig"])
+def test_rules_that_libgit2_would_not_find_count(reader, home, tmp_path, monkeypatch, where):
+    (tmp_path / "rules").write_text("*.mine\n")
+    settings = tmp_path / "settings"
+    settings.write_text(f"[core]\n\texcludesFile = {tmp_path}/rules\n")
+    if where == "hasconfig":
+        with (home / ".gitconfig").open("a") as file:
+            file.write(f'[includeIf "hasconfig:remote.*.url:**"]\n\tpath = {settings}\n')
+    else:
+        monkeypatch.setenv(where, str(settings))
+    assert reader.ignored(["a.mine", "a.o", "source"]) == {"a.mine", "a.o"}
+
+
 def test_the_log_of_a_tracking_ref(reader, lab):
     git(lab, "push", "-q")
     (first, *_) = reader.last_reflog("refs/remotes/origin/main", 1)
