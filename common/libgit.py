@@ -156,15 +156,29 @@ class LibgitReader:
         if self._may_miss_settings():
             return self._git.ignored(paths)  # `core.excludesFile` may be set where libgit2 does not look
         found = set()
+        folders: dict[str, bool] = {}
         with _translated:
             others = []
             for path in paths:
                 try:
-                    if self._repo.path_is_ignored(path):
+                    if self._in_ignored(path, folders) or self._repo.path_is_ignored(path):
                         found.add(path)
                 except UnicodeEncodeError:  # a name that is not UTF-8
                     others.append(path)
         return found | self._git.ignored(others)
+
+    def _in_ignored(self, path: str, known: dict[str, bool]) -> bool:
+        """Whether a folder above the path is ignored: nothing takes back what is below it (gitignore(5)), which
+        libgit2 does not heed. ``known`` are answers of before."""
+        end = path.find("/")
+        while 0 <= end < len(path) - 1:
+            folder = path[: end + 1]
+            if folder not in known:
+                known[folder] = self._repo.path_is_ignored(folder)
+            if known[folder]:
+                return True
+            end = path.find("/", end + 1)
+        return False
 
     def _may_miss_settings(self) -> bool:
         with _translated:

@@ -184,10 +184,12 @@ class GitReader:
     def ignored(self, paths: Sequence[str]) -> set[str]:
         if not paths:
             return set()
-        data = b"".join(os.fsencode(p) + b"\0" for p in paths)
+        # a slash at the end tells what no folder on the disk does; but `x/*` would match `x/`, too
+        asked = {p.rstrip("/") if (self._git.cwd / p).is_dir() else p: p for p in paths}
+        data = b"".join(os.fsencode(p) + b"\0" for p in asked)
         # --no-index: with the index it takes paths times index entries
         _, out = self._ask("check-ignore", "-z", "--stdin", "--no-index", input=data, fine=(0, 1))
-        return set(split(out))
+        return {asked[p] for p in split(out)}
 
     def compare(self, before: str, after: str) -> list[Row]:
         _, out = self._ask("diff-tree", "-r", "--raw", "-z", "--no-renames", before, after, "--")

@@ -93,6 +93,20 @@ def test_ignore_rules_match_whether_tracked_or_not(reader):
     assert reader.ignored([]) == set()
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_nothing_takes_back_what_is_in_an_ignored_folder(reader, lab, there):
+    (lab / ".gitignore").write_text("build/\n!*.keep\n/logs/*\n!/logs/kept/\n")
+    names = ["build/", "build/x.keep", "build/deep/x.keep", "logs/", "logs/kept/", "logs/kept/f", "logs/f", "x.keep"]
+    if there:
+        for name in names:
+            path = lab / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(exist_ok=True) if name.endswith("/") else path.touch()
+        assert reader.ignored(names) == {"build/", "build/x.keep", "build/deep/x.keep", "logs/f"}
+    else:
+        assert {"build/", "build/x.keep", "build/deep/x.keep", "logs/f"} <= reader.ignored(names)
+
+
 @pytest.mark.parametrize("where", ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "hasconfig"])
 def test_rules_that_libgit2_would_not_find_count(reader, home, tmp_path, monkeypatch, where):
     (tmp_path / "rules").write_text("*.mine\n")
