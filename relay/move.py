@@ -50,6 +50,10 @@ class Mover:
             if before is None:
                 await asyncio.to_thread(self._check_unborn, after)
             result = await self._guarded_merge(before, after, lock)
+            if checkout.journal(self.repository) is not None:
+                # a next look tries again, where this is of no use yet
+                with contextlib.suppress(GitError, OSError, checkout.Busy):
+                    await checkout.recovered(self.repository, lock)
         finally:
             locks.release(lock)
         if result.code == 0:
@@ -192,7 +196,7 @@ class Mover:
 
     def _ended(self, result: Result) -> None:
         """Take the journal away if nothing is half-done. git moves the branch last of all: when it cannot (a lock in
-        the way, a full disk), files and index have been moved already, and that is for `recover`."""
+        the way, a full disk) or a filter fails, files have been moved already, and that is for `recover`."""
         untouched = _refused(result) or b"index.lock" in result.stderr
         if result.code == 0 or (0 < result.code <= _LAST_CODE and untouched):
             checkout.end(self.repository)

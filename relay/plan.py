@@ -43,7 +43,7 @@ def plan(state: State) -> Plan:
 def _work_tree(state: State) -> Plan:
     seen = state.seen
     if seen.moving:
-        return _later(state, state.move_from, Recover(), Status("syncing"))
+        return _later(state, state.move_from, Recover(), _trouble(state) if state.failure else Status("syncing"))
     if seen.operation is not None:
         finish = FINISH[seen.operation]
         return _nothing("held", f"a {seen.operation} is under way", f"in {typed(state.path)}: {finish}")

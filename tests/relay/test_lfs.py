@@ -90,3 +90,28 @@ def test_nothing_is_pushed_that_git_lfs_could_not_send(two, central):
     assert stored(central, content)
     assert b.turn() == "in sync"
     assert (b.path / "x.bin").read_bytes() == content
+
+
+def test_a_content_that_cannot_be_had_leaves_nothing_half_done(two, central):
+    """git writes some files before it comes to the one that its filter cannot give, and stops there."""
+    a, b = two
+    a.commit("a", "1\n")
+    a.turn()
+    b.turn()
+    content = os.urandom(1000)
+    (a.path / "a").write_text("2\n")
+    put(a, "x.bin", content)
+    a.commit("a", "2\n")
+    a.commit("z", "2\n")
+    assert a.turn() == "in sync"
+    (central / "lfs").rename(central / "away")
+    shutil.rmtree(b.path / ".git/lfs", ignore_errors=True)
+    assert b.turn() == "error"
+    assert "git-lfs" in b.reason
+    assert git(b.path, "status", "--porcelain") == ""
+    assert b.read("a") == "1\n"
+    shutil.rmtree(central / "lfs", ignore_errors=True)
+    (central / "away").rename(central / "lfs")
+    assert b.turn() == "in sync", b.worker.status
+    assert (b.path / "x.bin").read_bytes() == content
+    assert git(b.path, "status", "--porcelain") == ""
