@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from autosync.common import checkout, locks
 from autosync.common.git import NETWORK_LIMIT, GitError, Result, split
@@ -136,26 +137,46 @@ class Mover:
         while not all(stray.done for stray in found) and time.monotonic() < end:
             await asyncio.sleep(0.05)
             found = await asyncio.to_thread(strays)
-        assert self.repository.work_tree is not None
-        git = self.repository.git
         for stray in found:
-            content = stray.content()
-            oid = (await git.call("hash-object", "--stdin", f"--path={stray.path}", input=content)).text
-            there = [await git.call("rev-parse", "-q", "--verify", f"{c}:{stray.path}", check=False) for c in known]
-            if oid in (one.text for one in there):
-                continue
-            name = copy_name(stray.path, oid, {})
-            place = self.repository.work_tree / name
             try:
-                place.parent.mkdir(parents=True, exist_ok=True)
-            except OSError:
-                # the folder has gone, too, and something else has its name
-                place = self.repository.work_tree / place.name
-            with contextlib.suppress(FileExistsError):
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                with os.fdopen(os.open(place, flags, stray.mode), "wb") as file:
-                    file.write(content)
-            _log.warning("%s: %s was written to while it was replaced: see %s", self.repository.path, stray.path, place)
+                await self._keep(stray, known)
+            except OSError as error:  # the others are kept all the same
+                what = "%s: what was written to %s while it was replaced could not be kept (%s)"
+                _log.error(what, self.repository.path, stray.path, error)
+
+    async def _keep(self, stray: Stray, known: tuple[str, str]) -> None:
+        """Raises OSError."""
+        git, content = self.repository.git, await asyncio.to_thread(stray.content)
+        try:
+            oid = (await git.call("hash-object", "--stdin", f"--path={stray.path}", input=content)).text
+        except GitError:
+            # a filter that fails must not lose it
+            oid = (await git.call("hash-object", "--stdin", "--no-filters", input=content)).text
+        there = [await git.call("rev-parse", "-q", "--verify", f"{c}:{stray.path}", check=False) for c in known]
+        if oid in (one.text for one in there):
+            return
+        place = await asyncio.to_thread(self._put_beside, stray, oid, content)
+        _log.warning("%s: %s was written to while it was replaced: see %s", self.repository.path, stray.path, place)
+
+    def _put_beside(self, stray: Stray, oid: str, content: bytes) -> Path:
+        """Raises OSError."""
+        assert self.repository.work_tree is not None
+        root = self.repository.work_tree
+        place = root / copy_name(stray.path, oid, {})
+        try:
+            # where the folder has become a link, the copy does not go to where that leads
+            gone = not place.parent.resolve().is_relative_to(root.resolve())
+            place.parent.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            # the folder has gone, too, and something else has its name
+            gone = True
+        if gone:
+            place = root / place.name
+        with contextlib.suppress(FileExistsError):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            with os.fdopen(os.open(place, flags, stray.mode), "wb") as file:
+                file.write(content)
+        return place
 
     async def _git_merge(self, after: str, lock: int) -> Result:
         """The move itself, with the journal written; that goes when nothing is half-done."""

@@ -83,6 +83,26 @@ def test_what_is_written_at_the_moment_of_the_move_is_kept_beside(two, still_ope
     assert texts(a.path) == texts(b.path) == ["one\nand more\n", "two\n"]
 
 
+def test_what_is_written_at_that_moment_is_kept_though_its_filter_fails(two):
+    a, b = two
+    change(a, "two\n")
+    written = []
+
+    def end() -> None:
+        (b.path / ".git/info/attributes").write_text("notes.txt filter=broken\n")
+        git(b.path, "config", "filter.broken.clean", "false")
+        git(b.path, "config", "filter.broken.required", "true")
+        written[0].write("and more\n")
+        written[0].close()
+
+    with (
+        Meddling(0, False, lambda: written.append((b.path / "notes.txt").open("a")), only="merge").at_work(),
+        Meddling(0, True, end, only="merge").at_work(),
+    ):
+        b.relay()
+    assert texts(b.path) == ["one\nand more\n", "two\n"]
+
+
 def test_a_reader_is_no_hindrance(two):
     a, b = two
     change(a, "two\n")
@@ -92,8 +112,11 @@ def test_a_reader_is_no_hindrance(two):
     assert texts(b.path) == ["two\n"]
 
 
-def test_what_is_written_is_kept_though_its_folder_becomes_a_file(two):
+@pytest.mark.parametrize("other", ["file", "link"])
+def test_what_is_written_is_kept_though_its_folder_becomes_something_else(two, tmp_path, other):
     a, b = two
+    outside = tmp_path / "outside"
+    outside.mkdir()
     (a.path / "d").mkdir()
     (a.path / "d/notes.txt").write_text("below\n")
     a.watch()
@@ -101,7 +124,10 @@ def test_what_is_written_is_kept_though_its_folder_becomes_a_file(two):
     b.relay()
     (a.path / "d/notes.txt").unlink()
     (a.path / "d").rmdir()
-    (a.path / "d").write_text("a file\n")
+    if other == "file":
+        (a.path / "d").write_text("a file\n")
+    else:
+        (a.path / "d").symlink_to(outside)
     a.watch()
     a.relay()
     written = []
@@ -110,8 +136,9 @@ def test_what_is_written_is_kept_though_its_folder_becomes_a_file(two):
         Meddling(0, True, lambda: (written[0].write("more\n"), written[0].close()), only="merge").at_work(),
     ):
         b.relay()
-    assert (b.path / "d").read_text() == "a file\n"
+    assert not (b.path / "d/notes.txt").exists()
     assert "below\nmore\n" in texts(b.path)
+    assert list(outside.iterdir()) == []
 
 
 @pytest.mark.parametrize("code", [137, -9])
