@@ -58,7 +58,19 @@ _FILLED_IN = re.compile(
 )
 # Functions that make words which a shell reads back, and names of what they made.
 _QUOTED_BY = {"typed", "command_line", "quoted", "join"}
-_QUOTED_NAMES = {"here", "there", "quoted", "again", "pid", "pids", "running", "service", "shown", "first", "command_line"}
+_QUOTED_NAMES = {
+    "here",
+    "there",
+    "quoted",
+    "again",
+    "pid",
+    "pids",
+    "running",
+    "service",
+    "shown",
+    "first",
+    "command_line",
+}
 
 
 def texts(path: Path) -> Iterator[tuple[ast.AST, list[ast.expr]]]:

@@ -201,7 +201,7 @@ class Fleet:
 
     def reflector(self) -> int:
         """Start a reflector process; returns its port."""
-        log = self.folder / "reflector.log"
+        log = self.folder / f"reflector-{len(self.others)}.log"
         argv = [command("autosync-reflector"), "--listen", "127.0.0.1:0"]
         self.others.append(Service(argv, dict(os.environ), log))
         line = until(
