@@ -25,8 +25,8 @@ MARK = "# Written by autosync, which replaces it on an upgrade: to change it, sy
 def text(unit: str, commands: Path, scope: str = "user") -> str:
     """A unit whose commands are in the folder ``commands``; ``scope`` is `user` or `system`."""
     template = resources.files(__package__).joinpath("systemd", scope, unit).read_text(encoding="utf-8")
-    # systemd.unit(5): % stands for itself when doubled. The path is in quotes there; one with quotes or backslashes systemd
-    # refuses, however they are written
+    # systemd.unit(5): % stands for itself when doubled. The path is in quotes there; systemd refuses one with quotes or
+    # backslashes, however they are written
     return template.replace("@COMMANDS@", os.fspath(commands).replace("%", "%%"))
 
 

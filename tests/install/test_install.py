@@ -114,7 +114,7 @@ def listed(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_from_the_first_command_to_the_last(place):
     """One after the other, as an installation takes its time."""
     installs_and_shows_the_demo(place)
@@ -294,7 +294,7 @@ def made(place: Place) -> dict[str, str]:
     }
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("before", ["nothing", "a version"])
 def test_killed_at_any_moment_the_next_run_is_whole(quick, before):
     assert counted(quick) == 0
@@ -313,7 +313,7 @@ def test_killed_at_any_moment_the_next_run_is_whole(quick, before):
     assert moment > 20
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_killed_while_it_is_removed_the_next_run_removes_the_rest(quick):
     for moment in range(1000):
         assert counted(quick) == 0

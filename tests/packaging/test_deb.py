@@ -63,7 +63,7 @@ def listed(root: Path) -> set[str]:
     return {name for name in found if not name.startswith(_BOOKS)}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_it_says_what_it_needs(package):
     shown = said("dpkg-deb", "--field", package)
     minor = int(said("/usr/bin/python3", "-c", "import sys; print(sys.version_info[1])"))
@@ -162,7 +162,7 @@ def show(server: Booted, unit: str, name: str) -> str:
     return server.run("systemctl", "show", "-P", name, unit).stdout.strip()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_central_server_as_documented(server, package):
     """The steps of docs/services.md, with units that systemd runs."""
     assert show(server, "autosync-relay", "ActiveState") == "inactive", "nothing is started by installing"
