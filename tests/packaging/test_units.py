@@ -230,3 +230,13 @@ def test_the_commands_are_those_in_the_path(home, monkeypatch):
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setattr("sys.argv", ["autosync"])
     assert units.commands_folder() == folder
+    # by something else of that name, which has no services beside it
+    (folder / "autosync-watcher").unlink()
+    assert units.commands_folder() == Path(sys.executable).parent
+
+
+@pytest.mark.parametrize("given", ["/elsewhere", "relative", ""])
+def test_units_are_where_systemd_looks_for_them(home, monkeypatch, given):
+    monkeypatch.setenv("XDG_CONFIG_HOME", given)
+    folder = Path("/elsewhere") if given == "/elsewhere" else home / ".config"
+    assert units.own_folder() == folder / "systemd" / "user"
