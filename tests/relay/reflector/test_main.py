@@ -18,6 +18,7 @@ import pytest
 
 from autosync.relay.reflector.main import main, parse_listen
 from tests.support.certificates import Authority
+from tests.support.programs import need
 from tests.support.wait import DEADLINE, until
 
 COMMAND = [sys.executable, "-c", "import sys; from autosync.relay.reflector.main import main; sys.exit(main())"]
@@ -153,6 +154,29 @@ def test_a_socket_from_systemd():
         finally:
             process.kill()
             process.communicate()
+
+
+def test_systemd_itself_starts_it_at_the_first_connection():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    argv = [need("systemd-socket-activate", "systemd"), "-l", f"127.0.0.1:{port}", *COMMAND, "--systemd"]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+
+        def listens() -> bool:
+            with contextlib.suppress(ConnectionRefusedError):
+                return greeting(port)[0] == b"debug!connected...\n"
+            return False
+
+        until(listens, "the reflector to be started")
+        assert process.stdout is not None
+        assert port_of(process.stdout.readline()) == port
+        process.terminate()
+        assert process.wait(DEADLINE) == 0
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_sockets_for_another_process_are_not_taken(capfd, monkeypatch):
