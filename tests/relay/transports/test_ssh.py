@@ -96,8 +96,17 @@ def test_a_real_server_tells_of_a_push_by_whoever(tmp_path, central):
         asyncio.run(body())
 
 
-def test_a_real_server_without_autosync_is_not_worth_a_word(tmp_path, central, caplog):
-    with Sshd(tmp_path, bare=True) as server:
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        'ForceCommand git-shell -c "$SSH_ORIGINAL_COMMAND"',
+        "ForceCommand echo 'hello you, this is git@server, and R W notes'",
+    ],
+    ids=["nothing", "git-shell", "gitolite's answer"],
+)
+def test_a_real_server_without_autosync_is_not_worth_a_word(tmp_path, central, caplog, options):
+    with Sshd(tmp_path, options, bare=True) as server:
         place = Place(f"{server.user}@127.0.0.1", server.port, server.command)
 
         async def body():
