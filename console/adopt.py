@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from autosync.common.config import Settings
 from autosync.common.errors import Problem
 from autosync.common.git import NETWORK_LIMIT, Git, GitError, split
 from autosync.common.masking import masked
 from autosync.common.reader import Unreadable
 from autosync.common.repository import Repository
 from autosync.common.shell import typed
+from autosync.watcher.staging import Chooser
+
+from .candidates import rules_of
 
 #: The branch of a repository that is made here.
 BRANCH = "main"
@@ -178,6 +182,11 @@ def _heads(where: Path, remote: str) -> list[str]:
     try:
         listed = Git(where).run("ls-remote", "--heads", "--", remote, limit=60.0).text
     except GitError as error:
+        place = Path(remote).expanduser()
+        if place.is_absolute() and not os.path.lexists(place):
+            raise Problem(
+                f"{remote} is not there", f"make it with: git init --bare -b {BRANCH} {typed(place)}"
+            ) from error
         raise Problem(
             f"{remote} does not answer as a git repository ({_said(error)})",
             f"see that this works without a password prompt: git ls-remote {typed(remote)}",
@@ -231,18 +240,20 @@ def _said(error: GitError) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the watcher will commit first: how many files, how many bytes, and in which folders most of them are."""
+    """What the watcher will commit first: how many files, how many bytes, and in which folders most of them are;
+    ``held`` are the files that it will hold back."""
 
     files: int
     size: int
     folders: tuple[tuple[str, int], ...]
+    held: tuple[str, ...] = ()
 
 
-def first_load(intent: Intent) -> Load:
-    """What is not committed yet. A bare repository and a clone have nothing to commit."""
+def first_load(intent: Intent, settings: Settings) -> Load:
+    """What is not committed yet, by these settings. A bare repository and a clone have nothing to commit."""
     repository = intent.repository
     if repository is not None:
-        return Load(0, 0, ()) if repository.bare else _load(repository.git, intent.path)
+        return Load(0, 0, ()) if repository.bare else _load(repository.git, intent.path, settings)
     if intent.kind == "clone" or not intent.path.exists():
         return Load(0, 0, ())
     # git's own ignore rules count the files, without a repository in the person's folder for it
@@ -250,18 +261,26 @@ def first_load(intent: Intent) -> Load:
         aside = Git(Path(folder))
         aside.run("init", "--quiet", "--template=")
         aside.run("config", "core.worktree", str(intent.path.resolve()))
-        return _load(Git(intent.path, Path(folder, ".git")), intent.path)
+        return _load(Git(intent.path, Path(folder, ".git")), intent.path, settings)
 
 
-def _load(git: Git, top: Path) -> Load:
+def _load(git: Git, top: Path, settings: Settings) -> Load:
     paths = split(git.run("ls-files", "-z", "--others", "--modified", "--exclude-standard", "--deduplicate").stdout)
+    allowed = git.run("config", "-z", "--get-all", "autosync.allow", check=False)
+    rules = rules_of(settings, split(allowed.stdout))
+    chooser = Chooser(os.fsencode(top), rules)
+    for name in paths:
+        if not rules.ignored.match(os.fsencode(name)):
+            chooser.add(os.fsencode(name))
+    choice = chooser.choice
     folders: Counter[str] = Counter()
     total = 0
-    for name in paths:
+    for name in map(os.fsdecode, choice.present):
         head, slash, _ = name.partition("/")
         folders[head + "/" if slash else "."] += 1
         try:
             total += (top / name).lstat().st_size
         except OSError:
             continue  # gone since
-    return Load(len(paths), total, tuple(folders.most_common(_FOLDERS)))
+    held = sorted({*choice.held, *choice.suspects})
+    return Load(sum(folders.values()), total, tuple(folders.most_common(_FOLDERS)), tuple(map(os.fsdecode, held)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autosync.common.config import Settings
@@ -32,7 +33,7 @@ def candidates(repository: Repository, settings: Settings) -> Candidates:
     )
     changed = [os.fsencode(entry) for entry in split(listed.stdout)]
     untracked = {entry[3:] for entry in changed if entry.startswith(b"??")}
-    rules = _rules(repository, settings)
+    rules = rules_of(settings, repository.reader().config_all("autosync.allow"))
     chooser = Chooser(os.fsencode(repository.path), rules)
     for entry in changed:
         path = entry[3:]
@@ -45,11 +46,11 @@ def candidates(repository: Repository, settings: Settings) -> Candidates:
     return Candidates(_names(ready), _names(held))
 
 
-def _rules(repository: Repository, settings: Settings) -> Rules:
+def rules_of(settings: Settings, allowed: Sequence[str]) -> Rules:
+    """What decides about single files; ``allowed`` is what `autosync.allow` says in git's configuration."""
     names = quarantine.SECRET_NAMES if settings.quarantine is None else settings.quarantine
-    allowed = Patterns(repository.reader().config_all("autosync.allow"))
     ignored = Patterns(own_patterns(settings.exclude, settings.builtin_ignores))
-    return Rules(ignored, Patterns(names), allowed, settings.max_file_size)
+    return Rules(ignored, Patterns(names), Patterns(allowed), settings.max_file_size)
 
 
 def _names(paths: set[bytes]) -> tuple[str, ...]:

@@ -75,9 +75,10 @@ def command(
 
 def _ask_before(instance: Instance, intent: Intent, again: str, yes: bool) -> None:
     """Show a large first commit and let the person decide, before anything is done."""
-    if yes or not _watched(instance, intent.path):
+    settings = _settings(instance, intent.path)
+    if yes or not settings.watch:
         return
-    load = first_load(intent)
+    load = first_load(intent, settings)
     if load.files <= _FEW_FILES and load.size <= _FEW_BYTES:
         return
     shown = wording.path(intent.path, Path.home() if sys.stderr.isatty() else None)
@@ -86,6 +87,9 @@ def _ask_before(instance: Instance, intent: Intent, again: str, yes: bool) -> No
     lines += [f"   {wording.plain(name).ljust(width)}  {wording.count(n, 'file')}" for name, n in load.folders]
     if more := load.files - sum(n for _, n in load.folders):
         lines.append(f"   and {wording.count(more, 'file')} in other folders")
+    if load.held:
+        held = wording.listed([wording.plain(name) for name in load.held])
+        lines.append(f"Held back until you let it pass, as it is large or looks like a secret: {held}")
     lines.append("What is not meant to go there belongs into .gitignore first.")
     if not sys.stdin.isatty():
         raise Problem("\n".join(lines) + "\nnothing was done yet", again)
@@ -99,13 +103,13 @@ def _amount(load: Load) -> str:
     return f"{wording.count(load.files, 'file')} with {wording.size(load.size)}"
 
 
-def _watched(instance: Instance, path: Path) -> bool:
-    """Whether the watcher will commit there: as its entry says, or will say by the defaults."""
+def _settings(instance: Instance, path: Path) -> config.Settings:
+    """What the watcher will go by there: as its entry says, or will say by the defaults."""
     if not instance.config.exists():
-        return True
+        return config.Settings()
     settings, repos = config.load(instance.config)
     known = entry.find(repos, path)
-    return known.settings.watch if known is not None else settings.defaults.watch
+    return known.settings if known is not None else settings.defaults
 
 
 def _install_hooks(instance: Instance, repository: Repository) -> list[Problem]:

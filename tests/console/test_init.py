@@ -130,9 +130,10 @@ def test_a_bare_repository_is_adopted_with_its_own_hook(init, home, central):
 
 
 def test_a_remote_that_does_not_answer_changes_nothing(init, home):
-    code, _, err = init("notes", "--remote", home / "nowhere.git")
+    (home / "plain").touch()
+    code, _, err = init("notes", "--remote", home / "plain")
     assert code == 1
-    assert f"git ls-remote {home}/nowhere.git" in err
+    assert f"git ls-remote {home}/plain" in err
     assert not (home / "notes").exists()
 
 
@@ -159,13 +160,18 @@ def test_a_large_first_commit_is_shown_and_has_to_be_wanted(init, home):
         folder = home / "notes" / f"d{number % 2}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number}").write_bytes(b"x" * 1000)
+    with (home / "notes" / "film").open("wb") as film:
+        film.truncate(60_000_000)
+    (home / "notes" / ".env").write_text("secret")
+    (home / "notes" / ".x.kate-swp").touch()
     code, _, err = init("notes")
     assert code == 1
+    assert "it is large or looks like a secret: .env and film\n" in err
     assert "60 files with 60 kB would be committed" in err
     assert "d0/  30 files" in err
     assert f"autosync init {home}/notes --yes" in err
     assert not Instance.of().config.exists()
-    assert sorted(os.listdir(home / "notes")) == ["d0", "d1"]
+    assert sorted(os.listdir(home / "notes")) == [".env", ".x.kate-swp", "d0", "d1", "film"]
     assert init("notes", "--yes")[0] == 0
     assert configured() == [home / "notes"]
 
@@ -353,3 +359,9 @@ def test_a_history_begins_without_an_identity(init, home, central):
     (home / ".gitconfig").write_text("[user]\nuseConfigOnly = true\n")
     assert init(home / "notes", "--remote", central)[0] == 0
     assert git(central, "rev-parse", "--verify", "main")
+
+
+def test_a_path_with_nothing_there_is_told_with_how_to_make_it(init, home):
+    code, _, err = init("notes", "--remote", f"{home}/cen tral.git")
+    assert code == 1
+    assert f"is not there: make it with: git init --bare -b main '{home}/cen tral.git'" in err
