@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import secrets
 import shutil
+import time
 from pathlib import Path
+
+# Seconds: a day, after which no merge goes on any more.
+_OLD = 86_400.0
 
 
 def place(folder: Path, name: str) -> Path:
-    """Where this process may put its ``name``; nothing is there. What killed processes have left goes."""
+    """Where one merge alone may put its ``name``; nothing is there. What killed processes have left goes in time.
+
+    Others may be at it in the same repository: another process, in another container even, or another worker, where the
+    repository is configured by two names.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f"{name}.*"):
-        # several processes merge at once where one-shot runs and a service do
-        pid = left.name.split(".")[1]
-        if pid == str(os.getpid()) or not Path("/proc", pid).exists():
-            remove(left)
-    return folder / f"{name}.{os.getpid()}"
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.lstat().st_mtime > _OLD:
+                remove(left)
+    return folder / f"{name}.{secrets.token_hex(8)}"
 
 
 def remove(path: Path) -> None:

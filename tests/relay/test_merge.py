@@ -209,16 +209,29 @@ def test_the_commit_has_both_heads_for_parents_and_says_what_happened(lab):
 
 def test_what_a_killed_merge_has_left_goes(lab):
     own = lab.folder / "own"
-    own.mkdir()
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    for name in (f"merge-index.{dead.pid}", f"merge-index.{dead.pid}.lock", f"merge-index.{os.getppid()}"):
+    (own / "merge-attributes.killed/d").mkdir(parents=True)
+    for name in ("merge-index.killed", "merge-index.killed.lock", "merge-index.at-work"):
         (own / name).touch()
-    (own / f"merge-attributes.{dead.pid}/d").mkdir(parents=True)
+    for left in (name for name in own.iterdir() if "killed" in name.name):
+        os.utime(left, (0, 0))
     root = lab.commit({"a.txt": "1"})
     lab.merge(lab.commit({"a.txt": "2"}, root), lab.commit({"a.txt": "3"}, root, author="two"))
-    # a relay of another process may be at it
-    assert [path.name for path in own.iterdir()] == [f"merge-index.{os.getppid()}"]
+    # another relay may be at it, on another machine even
+    assert [path.name for path in own.iterdir()] == ["merge-index.at-work"]
+
+
+def test_merges_at_once_do_not_disturb_each_other(lab):
+    """A repository may be configured by two names: without its index a merge would take all files away."""
+    files = {f"{number}.txt": "1" for number in range(100)}
+    root = lab.commit(files)
+    one, other = lab.commit(files | {"0.txt": "2"}, root), lab.commit(files | {"0.txt": "3"}, root, author="two")
+    bare, own = Git(lab.folder, lab.folder), lab.folder / "own"
+
+    async def all_at_once():
+        return await asyncio.gather(*(merge(bare, own, one, other, keep_both=True) for _ in range(8)))
+
+    (commit,) = {found.commit for found in asyncio.run(all_at_once())}
+    assert set(files) < set(lab.tree(commit))
 
 
 @both_gits
