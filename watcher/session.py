@@ -53,7 +53,7 @@ class Standing:
 
 class Session:
     """Watches and commits one repository. ``equip`` makes another committer when the settings are others, ``show`` is
-    called after each round."""
+    called after each round, ``hangs`` when the file system does not answer."""
 
     def __init__(
         self,
@@ -62,12 +62,14 @@ class Session:
         standing: Standing,
         equip: Callable[[Repository], Awaitable[Committer]],
         show: Callable[[Session], None],
+        hangs: Callable[[Problem], None],
     ) -> None:
         """Raises OSError."""
         self.repository = repository
         self.committer = committer
         self._equip = equip
         self._show = show
+        self._hangs = hangs
         self._standing = standing
         self._settling, self._attempts = standing.settling, standing.attempts
         self._folders = Folders(repository, committer)
@@ -103,6 +105,7 @@ class Session:
         while True:
             wake.clear()
             self._folders.forget_rules()
+            await watch.answers(self._hangs)
             watch.check()
             if watch.step(_FOLDERS_AT_ONCE):
                 await asyncio.sleep(0)

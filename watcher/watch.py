@@ -20,6 +20,8 @@ from .tree import Sink, Tree, Unwanted
 # After a read of the queue the next one waits so long (seconds): events come in crowds, and reading few at
 # a time costs several times as much. Longer, and the kernel's queue runs over.
 _FEW, _CROWD, _CROWD_SIZE = 0.002, 0.010, 64
+# Seconds after which a file system that does not answer is worth a word.
+_ANSWER = 5.0
 
 
 class Anew(Exception):
@@ -103,6 +105,18 @@ class Watch:
             path = self._repository.path
             raise Problem(f"{path} was moved, deleted, unmounted or replaced", "bring it back, or remove its entry")
 
+    async def answers(self, told: Callable[[Problem], None]) -> None:
+        """Wait until the file system answers, in a thread: one that hangs stops no other repository. ``told`` is called
+        when that takes long."""
+        if not self.remote:
+            return
+        looking = asyncio.ensure_future(asyncio.to_thread(_identity, self._root))
+        done, _ = await asyncio.wait([looking], timeout=_ANSWER)
+        if not done:
+            path = self._repository.path
+            told(Problem(f"the file system of {path} does not answer", "see to its server; it goes on by itself then"))
+            await looking
+
     def mended(self) -> bool:
         """Whether watches that were refused would be granted now."""
         if self._inotify is None:
@@ -122,6 +136,11 @@ class Watch:
         if self._silent:
             return f"{self._silent} does not report every change"
         return None
+
+    @property
+    def remote(self) -> bool:
+        """Whether the file system may stop answering, because another machine or process is behind it."""
+        return self._silent is not None
 
     @property
     def blind(self) -> bool:

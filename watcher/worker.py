@@ -145,7 +145,7 @@ class Worker:
 
     async def _watch(self, repository: Repository, pause: Pause) -> None:
         standing = Standing(self._settling, self._attempts, self._waiting, self._nested, self._meter, self._wake)
-        session = Session(repository, await self._equip(repository), standing, self._equip, self._show)
+        session = Session(repository, await self._equip(repository), standing, self._equip, self._show, self._hangs)
         self._session = session
         try:
             await session.run(pause.reset)
@@ -182,6 +182,9 @@ class Worker:
         brake = attempts.hold if attempts.hold is not None and attempts.hold.kind == "brake" else None
         notices.deletions(path, brake.reason if brake is not None else None, self.confirm_deletions)
 
+    def _hangs(self, problem: Problem) -> None:
+        self._condition.set("error", problem.what, problem.remedy)
+
     def _tell(self) -> None:
         condition = self._condition
         self._service.notices.condition(self.repo.path, condition.state, condition.reason, condition.remedy)
@@ -204,6 +207,8 @@ class Worker:
         known = self._attempts.shown_hold
         if known is not None and known.kind in ("staged", "unmerged", "brake", "lock"):
             return known
+        if self._session.watch.remote:
+            return known  # no look at what may never answer
         repository = self._session.repository
         try:
             hold = courtesy.hold(courtesy.observe(repository, repository.reader()))

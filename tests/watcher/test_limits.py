@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -224,6 +225,40 @@ def test_a_fuse_file_system_is_watched_and_polled(watched, tmp_path):
         w.stop()
     finally:
         subprocess.run(["umount", str(root)], check=True)
+
+
+def test_a_file_system_that_hangs_stops_no_other_repository(watched, tmp_path):
+    """As one of a server does that is gone; here its process is stopped."""
+    bindfs = need("bindfs")
+    disk, root, beside = tmp_path / "disk", tmp_path / "hangs", tmp_path / "beside"
+    for folder in (disk, root, beside):
+        folder.mkdir()
+    process = subprocess.Popen([bindfs, "-f", str(disk), str(root)], stdout=subprocess.DEVNULL)
+    try:
+        until(lambda: os.path.ismount(root) or process.poll() is not None, "the mount")
+        if process.poll() is not None:
+            pytest.skip("FUSE cannot be mounted here")
+        git(root, "init", "-q")
+        w = watched(folder=beside)
+        w.config.write_text(w.config.read_text() + f"[[repository]]\npath = {json.dumps(str(root))}\nsettle = 0.1\n")
+
+        def other():
+            found = [one for one in w.ask("status")["repositories"] if one["path"] == str(root)]
+            return found[0] if found else {"state": None, "reason": None}
+
+        until(lambda: other()["state"] == "polling", "the second repository to be watched")
+        process.send_signal(signal.SIGSTOP)
+        until(lambda: "does not answer" in (other()["reason"] or ""), "the hanging one to be reported")
+        w.write("f", "1")
+        w.until_committed("f", b"1")
+        process.send_signal(signal.SIGCONT)
+        (disk / "g").write_text("1")
+        until(lambda: git(disk, "show", "HEAD:g", check=False) == "1", "the other one to go on")
+        w.stop()
+    finally:
+        process.send_signal(signal.SIGCONT)
+        subprocess.run(["umount", "-l", str(root)], check=False)
+        process.wait(30)
 
 
 def test_which_file_systems_report_everything():
