@@ -167,15 +167,15 @@ class LibgitReader:
                     others.append(path)
         return found | self._git.ignored(others)
 
-    def _in_ignored(self, path: str, known: dict[str, bool]) -> bool:
+    def _in_ignored(self, path: str, found: dict[str, bool]) -> bool:
         """Whether a folder above the path is ignored: nothing takes back what is below it (gitignore(5)), which
-        libgit2 does not heed. ``known`` are answers of before."""
+        libgit2 does not heed. ``found`` are answers of before."""
         end = path.find("/")
         while 0 <= end < len(path) - 1:
             folder = path[: end + 1]
-            if folder not in known:
-                known[folder] = self._repo.path_is_ignored(folder)
-            if known[folder]:
+            if folder not in found:
+                found[folder] = self._repo.path_is_ignored(folder)
+            if found[folder]:
                 return True
             end = path.find("/", end + 1)
         return False
