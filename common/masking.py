@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 # What stands before the last `@` of the authority of a URL (RFC 3986, 3.2), and in git's words for an unknown host.
-_LOGIN = re.compile(r"(?:([a-z][a-z0-9+.-]*)://|(?<=unable to look up ))([^\s/?#]*)@", re.IGNORECASE | re.ASCII)
+# No scheme is longer than that; megabytes of letters may have to be looked through.
+_LOGIN = re.compile(r"(?:([a-z][a-z0-9+.-]{0,15})://|(?<=unable to look up ))([^\s/?#]*)@", re.IGNORECASE | re.ASCII)
 # Over ssh the name is no secret, and nothing works without it. Elsewhere a token may stand in its place.
 _NAMED = ("ssh", "git+ssh", "ssh+git")
 

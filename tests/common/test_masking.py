@@ -40,3 +40,7 @@ def test_neither_trouble_with_git_nor_problems_nor_reports_show_them(tmp_path):
     for text in (str(error), error.message, str(problem), problem.what, problem.remedy, problem.args[0], report):
         assert "Wort" not in text
         assert "example.org/notes.git" in text
+
+
+def test_megabytes_of_one_word_are_looked_through_at_once():
+    assert masked("a" * 4_000_000 + "@") == "a" * 4_000_000 + "@"
