@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 
 # What stands before the last `@` of the authority of a URL (RFC 3986, 3.2), and in git's words for an unknown host.
-# No scheme is longer than that; megabytes of letters may have to be looked through.
-_LOGIN = re.compile(r"(?:([a-z][a-z0-9+.-]{0,15})://|(?<=unable to look up ))([^\s/?#]*)@", re.IGNORECASE | re.ASCII)
+_LOGIN = re.compile(r"(://|(?<=unable to look up ))([^\s/?#]*)@", re.ASCII)
 # Over ssh the name is no secret, and nothing works without it. Elsewhere a token may stand in its place.
-_NAMED = ("ssh", "git+ssh", "ssh+git")
+_NAMED = ("ssh", "ssh+git")
 
 
 def masked(text: str) -> str:
@@ -22,7 +21,6 @@ def masked_bytes(data: bytes) -> bytes:
 
 
 def _shown(found: re.Match[str]) -> str:
-    scheme, login = found[1], found[2]
-    if scheme is None:
-        return ""
-    return f"{scheme}://{login.partition(':')[0]}@" if scheme.lower() in _NAMED else f"{scheme}://"
+    mark, login = found[1], found[2]
+    scheme = found.string[max(0, found.start() - 10) : found.start()].lower()
+    return f"{mark}{login.partition(':')[0]}@" if mark and scheme.endswith(_NAMED) else mark
