@@ -252,11 +252,13 @@ class _Child:
         return ours
 
     async def give(self, data: asyncio.Future[bytes]) -> None:
-        """Pass ``data`` on when it is there, and then the end of input: a few lines, which the pipe has room for."""
+        """Pass ``data`` on when it is there, and then the end of input: a few lines, which the pipe has room for.
+
+        Our own end for reading is open: a command that has ended already breaks no pipe.
+        """
         await asyncio.wait([data])
         if not data.cancelled():
-            with contextlib.suppress(BrokenPipeError):  # how the command ended says why
-                os.write(self._giver, data.result())
+            os.write(self._giver, data.result())
         self._stop_giving()
 
     def _stop_giving(self) -> None:
@@ -363,8 +365,9 @@ class _MemoryFile:
     def content(self) -> bytes:
         size = os.fstat(self._descriptor).st_size
         parts = bytearray()
-        while len(parts) < size:
-            parts += os.pread(self._descriptor, size - len(parts), len(parts))
+        # a process that was left behind may empty it meanwhile: `echo > /dev/stderr` does
+        while chunk := os.pread(self._descriptor, size - len(parts), len(parts)):
+            parts += chunk
         return bytes(parts)
 
     def tail(self, length: int) -> bytes:

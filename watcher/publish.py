@@ -144,6 +144,7 @@ async def _uninterrupted(make: Callable[[], Awaitable[_T]]) -> _T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        with contextlib.suppress(Problem):
+        # whatever comes of it: who is to stop must not take that for news, and go on
+        with contextlib.suppress(Exception):
             await task
         raise

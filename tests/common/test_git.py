@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autosync.common.git import Git, GitError, GitTimeout, clean_environment, split
+from autosync.common.git import Git, GitError, GitTimeout, _MemoryFile, clean_environment, split
 from autosync.common.masking import masked
 from tests.support.git import git
 from tests.support.wait import eventually, until
@@ -181,6 +181,33 @@ def test_input_that_is_not_there_yet_is_given_when_it_is(repo):
         return (await task).text
 
     assert asyncio.run(body()) == repo.run("hash-object", "--stdin", input=b"later\n").text
+
+
+def test_input_for_a_command_that_has_ended_is_let_be(repo):
+    async def body() -> int:
+        wanted: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(repo.call("no-such-command", input=wanted, check=False))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(until, ended, "git has ended")
+        wanted.set_result(b"later\n")
+        return (await task).code
+
+    def ended() -> bool:
+        children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+        return any("Z" in Path(f"/proc/{child}/stat").read_text().rpartition(")")[2][:3] for child in children)
+
+    assert asyncio.run(body()) == 1
+
+
+def test_output_that_somebody_empties_while_it_is_read(monkeypatch):
+    """Whoever writes to /dev/stderr by its name does: it is a file."""
+    file = _MemoryFile(b"words")
+    found = os.fstat(file.fileno())
+    os.ftruncate(file.fileno(), 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", lambda _: found)
+        assert file.content() == b"wo"
+    file.close()
 
 
 def test_input_that_never_comes_is_none(repo):
