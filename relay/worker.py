@@ -480,7 +480,7 @@ class Worker:
         over = self.failure is not None and (
             isinstance(action, Push)
             or (isinstance(action, Fetch) and self.failure.kind in _ENDED_BY_FETCH)
-            or (isinstance(action, (FastForward, Merge)) and self.failure.kind is Kind.IN_THE_WAY)
+            or (isinstance(action, (FastForward, Merge)) and self.failure.kind in (Kind.IN_THE_WAY, Kind.LOCKED))
         )
         if over:
             self._set_failure(None)

@@ -545,6 +545,30 @@ def test_a_lock_that_a_killed_git_has_left_at_the_remote_is_shown(two, central):
     assert worker.failure is None
 
 
+def test_a_move_that_was_kept_away_for_long_is_forgotten_when_it_is_done(two, central):
+    """Also where nothing is ever in sync, as pushes are by hand."""
+    a, b = two
+    b.commit("from-b", "1\n")
+    b.turn()
+    a.commit("from-a", "1\n")
+    lock = a.path / ".git/index.lock"
+    lock.touch()
+    now = [1000.0]
+    settings = a.settings.model_copy(update={"push": "manual"})
+    worker = Worker(Repo(a.path, settings, frozenset(Settings.model_fields)), a.instance, a.heard, lambda: now[0])
+
+    async def turns(ended: Callable[[], bool]) -> None:
+        while not ended() and now[0] < 1300.0:
+            now[0] = await worker._turn() + 0.001
+
+    asyncio.run(turns(lambda: worker.failure is not None))
+    assert "another git" in worker.status.reason
+    lock.unlink()
+    asyncio.run(turns(lambda: worker.status.name == "ahead"))
+    assert a.read("from-b") == "1\n"
+    assert worker.failure is None
+
+
 @pytest.mark.parametrize(
     ("setting", "state"), [({"push": "manual"}, "ahead"), ({"pull": "notify"}, "behind"), ({"pull": "never"}, None)]
 )
