@@ -219,10 +219,15 @@ class Peer:
             self.merge_by_hand(chance)
         elif doing < 0.91:
             self.point(chance)
-        elif doing < 0.96:
+        elif doing < 0.95:
             self.switch()
-        else:
+        elif doing < 0.97:
             self.hand("add", "-A")
+        elif doing < 0.985:
+            # of what may have been pushed: the same files in another commit
+            self.hand("commit", "-q", "--amend", "--only", "-m", f"in other words on {self.name}")
+        else:
+            self.hand("gc", "-q", "--prune=now")
 
     def merge_by_hand(self, chance: random.Random) -> None:
         """Begin a merge of what is known of the remote, or end one in which there were conflicts."""

@@ -30,6 +30,8 @@ class Lab:
         self.folder = folder
         git(folder, "init", "-q", "--bare", ".")
         self._clock = 1_700_000_000
+        #: What was committed, by commit.
+        self.committed: dict[str, Files] = {}
 
     def commit(self, files: Files, *parents: str, author: str = "one") -> str:
         lines = b""
@@ -56,7 +58,9 @@ class Lab:
         stamp = f"{self._clock} +0100"
         env |= {"GIT_AUTHOR_DATE": stamp, "GIT_COMMITTER_DATE": stamp, "GIT_COMMITTER_NAME": author}
         message = f"work\n\nAutosync-Machine: {author}\n".encode()
-        return run("commit-tree", *[word for p in parents for word in ("-p", p)], tree, data=message)
+        made = run("commit-tree", *[word for p in parents for word in ("-p", p)], tree, data=message)
+        self.committed[made] = files
+        return made
 
     def merge(self, one: str, other: str, keep_both: bool = True):
         """Merge in both orders, insist that it is the same, and return it."""
