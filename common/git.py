@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import select
 import shlex
@@ -28,6 +29,7 @@ NETWORK_LIMIT = 3600.0
 #: Seconds that a command may take before its progress is looked at, and between two looks.
 PROGRESS_AFTER, PROGRESS_EVERY = 1.0, 0.5
 _LONGEST_LINE = 1024
+_WITHOUT_EVENT = 0.01
 #: Seconds between SIGTERM and SIGKILL.
 GRACE = 2.0
 
@@ -271,7 +273,12 @@ class _Child:
 
         By its descriptor (pidfd_open(2)): Popen.wait with a limit sleeps for milliseconds between looks.
         """
-        handle = os.pidfd_open(self.process.pid)
+        try:
+            handle = os.pidfd_open(self.process.pid)
+        except OSError:  # no descriptor is left
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(limit)
+            return self.process.returncode is not None
         try:
             poll = select.poll()
             poll.register(handle, select.POLLIN)
@@ -293,7 +300,12 @@ class _Child:
         """Wait for the child's end, passing its progress on meanwhile."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        handle = os.pidfd_open(self.process.pid)
+        try:
+            handle = os.pidfd_open(self.process.pid)
+        except OSError:  # no descriptor is left
+            while self.process.poll() is None:  # noqa: ASYNC110
+                await asyncio.sleep(_WITHOUT_EVENT)
+            return
         loop.add_reader(handle, _settle, done)
         ticks = loop.call_later(PROGRESS_AFTER, self._tick, loop, done) if self._progress is not None else None
         try:
@@ -358,6 +370,8 @@ class _MemoryFile:
             with os.fdopen(os.dup(self._descriptor), "wb") as file:
                 file.write(data)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
+        # a hook that opens /dev/stderr anew writes from the beginning: what git says after it must not go over that
+        fcntl.fcntl(self._descriptor, fcntl.F_SETFL, os.O_APPEND)
 
     def fileno(self) -> int:
         return self._descriptor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import logging
 import os
 import signal
 import threading
@@ -12,10 +13,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from . import locks
-from .errors import Problem
+from .errors import EXIT_BUG, EXIT_OK, EXIT_PROBLEM, Problem
 from .instance import Instance
 from .systemd import ServiceManager
 
+_log = logging.getLogger(__name__)
 _STANDARD_ERROR = 2
 _THREADS, _THREAD_NAME = 32, "looking"
 #: Seconds that threads may go on when everything else has ended.
@@ -74,22 +76,29 @@ def run_until_stopped(
         if on_reload is not None:
             loop.add_signal_handler(signal.SIGHUP, on_reload)
         watchdog = asyncio.create_task(manager.watchdog(), name="watchdog")
+        failed: Exception | None = None
         try:
             await task
         except asyncio.CancelledError:
             if not stopped:
                 raise
+        except Exception as error:
+            failed = error
+            raise
         finally:
             watchdog.cancel()
             await asyncio.gather(watchdog, return_exceptions=True)
-        threads.shutdown(wait=False, cancel_futures=True)
-        end = loop.time() + _LAST_GRACE
-        while any(thread.name.startswith(_THREAD_NAME) for thread in threading.enumerate()):
-            if loop.time() > end:
-                # Python itself would wait for them, and the file system that they wait for may never answer. All
-                # else has ended in order, and locks go with the process.
-                os._exit(0)
-            await asyncio.sleep(0.01)
+            threads.shutdown(wait=False, cancel_futures=True)
+            end = loop.time() + _LAST_GRACE
+            while any(thread.name.startswith(_THREAD_NAME) for thread in threading.enumerate()):
+                if loop.time() > end:
+                    # Python itself would wait for them, and the file system that they wait for may never answer. All
+                    # else has ended in order, and locks go with the process.
+                    if failed is None:
+                        os._exit(EXIT_OK)
+                    _log.critical("the service ends", exc_info=failed)
+                    os._exit(EXIT_PROBLEM if isinstance(failed, Problem) else EXIT_BUG)
+                await asyncio.sleep(0.01)
 
     asyncio.run(supervise())
     return 0

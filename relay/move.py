@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,13 @@ _log = logging.getLogger(__name__)
 _LAST_GRACE = 1.2
 #: git's own exit codes end here: more is the death of a git that a shell script on PATH had started.
 _LAST_CODE = 128
+# How git says that it has not begun (unpack-trees.c, lockfile.c): at the beginning of a line, and not a file's name
+_REFUSED = re.compile(
+    rb"^error: (?:Your local changes to|The following untracked working tree files would be|"
+    rb"Untracked working tree file '.*' would be|Updating .* would lose|Entry '.*' (?:not uptodate|would be))",
+    re.MULTILINE,
+)
+_LOCKED = re.compile(rb"^(?:fatal|error): Unable to create '.*/index\.lock': File exists", re.MULTILINE)
 #: Seconds to wait for somebody who writes into a file that was replaced just now.
 _LAST_WRITER = 10.0
 
@@ -93,13 +101,15 @@ class Mover:
                     checkout.end(self.repository)
                     what = f"{', '.join(guard.written[:3])} is open for writing, and a new version came in"
                     raise Failed(Failure(Kind.IN_THE_WAY, what, "goes on by itself when the file is closed"))
+                hurry = asyncio.Event()
                 saves.start()
                 try:
                     return await self._git_merge(after, lock)
+                except asyncio.CancelledError:
+                    hurry.set()
+                    raise
                 finally:
-                    # in threads: a file system that hangs must not stop the other repositories
-                    await asyncio.to_thread(saves.stop)
-                    await self._keep_strays(lambda: guard.strays() + saves.strays(), (before or after, after))
+                    await self._look_after(guard, saves, (before or after, after), hurry)
             finally:
                 saves.close()
         finally:
@@ -128,14 +138,35 @@ class Mover:
             checkout.end(self.repository)
             raise
 
-    async def _keep_strays(self, strays: Callable[[], list[Stray]], known: tuple[str, str]) -> None:
+    async def _look_after(self, guard: Guard, saves: Saves, known: tuple[str, str], hurry: asyncio.Event) -> None:
+        """Keep what was saved meanwhile. A cancellation waits for the end of it, but no longer for writers."""
+
+        async def keep() -> None:
+            # in threads: a file system that hangs must not stop the other repositories
+            await asyncio.to_thread(saves.stop)
+            await self._keep_strays(lambda: guard.strays() + saves.strays(), known, hurry)
+
+        keeping = asyncio.ensure_future(keep())
+        try:
+            await asyncio.shield(keeping)
+        except asyncio.CancelledError:
+            hurry.set()
+            await asyncio.wait([keeping])
+            raise
+
+    async def _keep_strays(
+        self, strays: Callable[[], list[Stray]], known: tuple[str, str], hurry: asyncio.Event
+    ) -> None:
         """Put what was saved while git replaced the file beside the new one, as a file that is not committed yet.
-        What one of the ``known`` commits has is in no danger."""
+        What one of the ``known`` commits has is in no danger. With ``hurry`` set nobody is waited for who still
+        writes."""
         end = time.monotonic() + _LAST_WRITER
         found = await asyncio.to_thread(strays)
         # no event tells of the close of a file that has no name
-        while not all(stray.done for stray in found) and time.monotonic() < end:
-            await asyncio.sleep(0.05)
+        while not (hurry.is_set() or all(stray.done for stray in found)) and time.monotonic() < end:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await hurry.wait()
             found = await asyncio.to_thread(strays)
         for stray in found:
             try:
@@ -218,7 +249,7 @@ class Mover:
     def _ended(self, result: Result) -> None:
         """Take the journal away if nothing is half-done. git moves the branch last of all: when it cannot (a lock in
         the way, a full disk) or a filter fails, files have been moved already, and that is for `recover`."""
-        untouched = _refused(result) or b"index.lock" in result.stderr
+        untouched = _refused(result) or _LOCKED.search(result.stderr)
         if result.code == 0 or (0 < result.code <= _LAST_CODE and untouched):
             checkout.end(self.repository)
 
@@ -246,5 +277,4 @@ class Mover:
 
 def _refused(result: Result) -> bool:
     """Whether git has left everything as it was, because something that is not committed is in the way."""
-    text = os.fsdecode(result.stderr).lower()
-    return any(words in text for words in ("would be overwritten", "local changes", "not uptodate", "would lose"))
+    return _REFUSED.search(result.stderr) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from pathlib import Path
@@ -229,3 +230,18 @@ def test_no_login_of_a_url_is_in_what_a_failure_says(tmp_path):
     assert "https://127.0.0.1" in str(error)
     assert "pass-word" not in f"{error} {error.message} {error.stderr!r} {error.args_run}"
     assert masked("git@host:x ssh://git@host/x http://host/a@b") == "git@host:x ssh://git@host/x http://host/a@b"
+
+
+def test_git_is_ended_also_when_no_descriptor_is_left(repo, run, monkeypatch):
+    def none_left(pid: int, flags: int = 0) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "pidfd_open", none_left)
+    assert run(repo, *shell("echo done")).text == "done"
+    with pytest.raises(GitTimeout):
+        run(repo, *shell("echo $PPID >pid; sleep 600"), limit=2)
+
+
+def test_what_git_says_after_a_hook_that_empties_the_stream_is_whole(repo, run):
+    result = run(repo, *shell("echo first >&2; echo 'a longer second' >/dev/stderr; echo third >&2"))
+    assert result.stderr == b"a longer second\nthird\n"

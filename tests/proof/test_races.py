@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from autosync.common.git import LOCAL_LIMIT, NETWORK_LIMIT, Git
+from autosync.relay.move import Mover
 from tests.proof.ledger import Ledger, stuck
 from tests.proof.peer import Meddling, Network, Peer
 from tests.support.git import git
@@ -243,3 +245,54 @@ def test_a_save_after_git_has_written_its_file_makes_no_copy(two, tmp_path):
     with Meddling(0, True, save, only="merge").at_work():
         b.relay()
     assert texts(b.path) == ["saved\n"]
+
+
+def test_a_relay_that_is_stopped_after_git_keeps_what_was_written(two, monkeypatch):
+    """Nobody is waited for then who has the file open still."""
+    a, b = two
+    change(a, "two\n")
+    written = []
+
+    def begin() -> None:
+        written.append((b.path / "notes.txt").open("a"))
+
+    def write() -> None:
+        written[0].write("and more\n")
+        written[0].flush()
+
+    looked = Mover._keep_strays
+
+    async def stopped(this: Mover, *args: Any) -> None:
+        for task in asyncio.all_tasks():
+            if task is not asyncio.current_task():
+                task.cancel()
+        await looked(this, *args)
+
+    monkeypatch.setattr(Mover, "_keep_strays", stopped)
+    with (
+        Meddling(0, False, begin, only="merge").at_work(),
+        Meddling(0, True, write, only="merge").at_work(),
+        pytest.raises(asyncio.CancelledError),
+    ):
+        b.relay()
+    written[0].close()
+    assert texts(b.path) == ["one\nand more\n", "two\n"]
+
+
+def test_a_move_that_failed_half_way_is_put_back_whatever_the_file_is_called(two):
+    """git's own words about what it has not touched may stand in a file's name."""
+    a, b = two
+    name = "your local changes to index.lock would be overwritten"
+    (a.path / name).write_text("a page\n")
+    change(a, "two\n")
+    git(b.path, "config", "filter.failing.smudge", "false")
+    git(b.path, "config", "filter.failing.required", "true")
+    (b.path / ".git/info/attributes").write_text("your* filter=failing\n")
+    b.relay()
+    assert git(b.path, "status", "--porcelain").strip() == ""
+    assert texts(b.path) == ["one\n"]
+    git(b.path, "config", "--unset", "filter.failing.smudge")
+    git(b.path, "config", "--unset", "filter.failing.required")
+    b.restart()
+    assert b.relay() == "in sync"
+    assert (b.path / name).read_text() == "a page\n"
