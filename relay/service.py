@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from autosync.common import config, logs
+from autosync.common.claims import Claims
 from autosync.common.config import Config, Repo
 from autosync.common.control import ControlServer
 from autosync.common.desktop import Desktop
@@ -65,6 +66,7 @@ class Service:
         self._fleet = Fleet(instance.state / "fleet.json")
         self._vigil = Vigil(self._fleet, lambda: self._hub, self._workers.values, self._notices.silent)
         self._tasks: dict[Path, asyncio.Task[None]] = {}
+        self._claims = Claims()
         self._beside: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
         self._watch: NoteWatch | None = None
@@ -199,7 +201,7 @@ class Service:
 
     def _start(self, repo: Repo) -> None:
         assert self._group is not None
-        worker = Worker(repo, self._instance, self)
+        worker = Worker(repo, self._instance, self, claims=self._claims)
         self._workers[repo.path] = worker
         self._tasks[repo.path] = self._group.create_task(
             worker.run(), name=f"worker {repo.path}", context=logs.about(repo.path)
@@ -209,6 +211,7 @@ class Service:
         assert self._watch is not None
         self._tasks.pop(path).cancel()
         del self._workers[path]
+        self._claims.release(path)
         self._watch.remove(path)
         self._watched.discard(path)
         self._notices.gone(path)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from autosync.common import config, reflocks
+from autosync.common.claims import Claims
 from autosync.common.config import Repo, Settings, Shared
 from autosync.common.errors import Problem, bug
 from autosync.common.git import GitError
@@ -93,8 +94,9 @@ class Worker:
         herald: Herald,
         clock: Callable[[], float] = time.monotonic,
         memory: Memory | None = None,
+        claims: Claims | None = None,
     ) -> None:
-        """``memory``: another one than the instance's for the repository."""
+        """``memory``: another one than the instance's for the repository. ``claims`` are those of all workers."""
         self.repo = repo
         self.status = Status("waiting", "not looked at yet")
         self.seen: Observed | None = None
@@ -111,6 +113,7 @@ class Worker:
         self._log = OperationLog(instance.operations)
         self._memory = memory
         self._own_memory = memory is None
+        self._claims = claims or Claims()
         self._settings = repo.settings
         self._shared_file = SharedSettings()
         self._shared: Shared | None = None
@@ -314,8 +317,10 @@ class Worker:
     def _look(self) -> tuple[Observed, bool]:
         """The state, and whether the repository is another than it was. Runs in a thread of its own."""
         if self.repository is None or not self.repository.git_dir.exists():
-            self.repository = Repository.open(self.repo.path)
-            self.repository.make_own_folders()
+            repository = Repository.open(self.repo.path)
+            self._claims.claim(repository)
+            repository.make_own_folders()
+            self.repository = repository
             if self._own_memory:
                 self._memory = Memory.of(self._instance.state / "relay", self.repository.git_dir)
         assert self._memory is not None

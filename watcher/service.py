@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,7 @@ class Watcher:
         config, repos = load(self._instance.config)
         identity = Identity.here(config.name)
         renamed = identity != self._service.identity
-        self._service = Service(
-            identity, self._service.operations, self._service.notices, self._instance.state, changed=self._tell_manager
-        )
+        self._service = replace(self._service, identity=identity)
         self._desktop.wanted = config.notify.desktop
         self._apply(repos, all_anew=renamed)
 
@@ -95,6 +94,7 @@ class Watcher:
             if all_anew or wanted.get(path) != worker.repo:
                 del self._workers[path]
                 task.cancel()
+                self._service.claims.release(path)
                 self._service.notices.gone(path)
         for path, repo in wanted.items():
             if path not in self._workers:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from autosync.common.claims import Claims
 from autosync.common.operations import OperationLog
 
 from . import limits
@@ -26,6 +27,7 @@ class Service:
     missing: dict[Path, int] = field(default_factory=dict)
     blind: set[Path] = field(default_factory=set)
     changed: Callable[[], None] = lambda: None
+    claims: Claims = field(default_factory=Claims)
 
     def lacks(self, path: Path, missing: int, blind: bool) -> None:
         """Take note of what the repository at ``path`` lacks now."""

@@ -74,6 +74,7 @@ class Worker:
                 if repository.work_tree is None:
                     self._condition.set("off", "a bare repository has no files to watch")
                     return
+                self._service.claims.claim(repository)
                 await self._watch(repository, pause)
             except Anew as anew:
                 self._condition.set("polling", anew.reason, anew.remedy)
