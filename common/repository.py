@@ -27,6 +27,8 @@ _OPERATIONS = (
     ("BISECT_LOG", "bisect"),
     ("sequencer/todo", "cherry-pick"),
 )
+# With reftable these are no files (gitglossary(7), "pseudoref")
+_REFS = (("CHERRY_PICK_HEAD", "cherry-pick"), ("REVERT_HEAD", "revert"))
 #: How a person ends each operation that `Repository.operation` names.
 FINISH = {
     "merge": "put the files right that git status lists, git add them, git commit; or git merge --abort",
@@ -165,6 +167,10 @@ class Repository:
             first, _, inner = name.partition("/")
             if first in present and (not inner or (self.git_dir / name).exists()):
                 return operation
+        if "reftable" in present:
+            for name, operation in _REFS:
+                if self.git.run("rev-parse", "--quiet", "--verify", name, check=False).code == 0:
+                    return operation
         return None
 
     def index_lock_age(self, now: float) -> float | None:
