@@ -62,14 +62,18 @@ async def merge(git: Git, folder: Path, one: str, other: str, *, keep_both: bool
     ``folder`` is for a temporary index. Raises GitError, among others for commits without common history.
     """
     git = git.with_config(*_SETTINGS)
-    (newer, older), apart, edited = await asyncio.gather(
-        _sides(git, one, other), _apart(git, one, other), attributes.changed(git)
-    )
+    (newer, older), apart = await asyncio.gather(_sides(git, one, other), _apart(git, one, other))
     async with contextlib.AsyncExitStack() as stack:
         there = git
-        if edited or any(attributes.is_one(path) for path in apart):
+        elsewhere = any(attributes.is_one(path) for path in apart)
+        if not elsewhere:
+            # nearly always they are as they were: git merges meanwhile
+            outcome, elsewhere = await asyncio.gather(
+                _merge_tree(git, newer.commit, older.commit), attributes.changed(git)
+            )
+        if elsewhere:
             there = await stack.enter_async_context(attributes.laid_out(git, folder, newer.commit))
-        outcome = await _merge_tree(there, newer.commit, older.commit)
+            outcome = await _merge_tree(there, newer.commit, older.commit)
         if renamed_paths(outcome.messages):
             # git tells where it has put a file of a folder that the other side renamed, and not where it was
             there = there.with_config("merge.directoryRenames=false")

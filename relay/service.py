@@ -179,6 +179,7 @@ class Service:
 
     def _apply(self, read: Config, repos: list[Repo]) -> None:
         self._config, self._repos = read, repos
+        self._claims.configured = {repo.path for repo in repos}
         wanted = {repo.path: repo for repo in repos}
         for path, worker in list(self._workers.items()):
             if wanted.get(path) != worker.repo:

@@ -105,7 +105,8 @@ class Attempts:
     def scanned(self, changed: Collection[bytes]) -> None:
         """These paths, and no others, differ from the index."""
         for path in self.held.keys() - changed:
-            del self.held[path]
+            if not self.held[path].staged:
+                del self.held[path]
 
     def next_try(self) -> float:
         """When `attempt` is worth while again, if no event comes first."""
@@ -225,7 +226,9 @@ class Attempts:
         self.hold = hold
 
     def _take(self, batch: Batch, outcome: Outcome) -> None:
-        before = {path: self.held.pop(path, None) for path in batch.paths}
+        before = self.held.copy()
+        for path in batch.paths:
+            self.held.pop(path, None)
         for path, held in outcome.held.items():
             self.held[path] = held
             if before.get(path) != held:

@@ -299,8 +299,9 @@ class _Attempt:
         if self._of.forgotten(staged):
             return list(by_hand.union(paths))
         commit = f"git -C {typed(self._repository.path)} commit"
-        waiting = Held("it has changes staged by hand", commit, tried_again=True)
-        outcome.held |= {path: waiting for path in paths if path in by_hand}
+        waiting = Held("it has changes staged by hand", commit, tried_again=True, staged=True)
+        # also those that nothing has marked: a file whose content is what is staged is no change to a scan
+        outcome.held |= dict.fromkeys(by_hand, waiting)
         return [path for path in paths if path not in by_hand]
 
     async def _stage(

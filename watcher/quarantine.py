@@ -51,11 +51,13 @@ _SIGNS = (b"PRIVATE KEY", b"PuTTY-User-Key-File-", b"AGE-SECRET-KEY-1")
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Why a path is held back, and what lets it pass. ``tried_again``: without anybody's doing."""
+    """Why a path is held back, and what lets it pass. ``tried_again``: without anybody's doing; ``staged``: the
+    person has staged it."""
 
     reason: str
     remedy: str
     tried_again: bool = False
+    staged: bool = False
 
 
 def is_secret(head: bytes) -> bool:

@@ -90,6 +90,7 @@ class Watcher:
     def _apply(self, repos: list[Repo], all_anew: bool = False) -> None:
         """Start and end workers so that each of ``repos`` has one with its settings."""
         wanted = {repo.path: repo for repo in repos}
+        self._service.claims.configured = wanted.keys()
         for path, (worker, task) in list(self._workers.items()):
             if all_anew or wanted.get(path) != worker.repo:
                 del self._workers[path]

@@ -102,8 +102,7 @@ class Watch:
         if self._directory is not None and self._directory.lost:
             raise Anew("the git directory was replaced; looking at everything anew")
         if (self._tree is not None and self._tree.lost) or _identity(self._root) != self._identity:
-            path = self._repository.path
-            raise Problem(f"{path} was moved, deleted, unmounted or replaced", "bring it back, or remove its entry")
+            raise gone(self._repository.path)
 
     async def answers(self, told: Callable[[Problem], None]) -> None:
         """Wait until the file system answers, in a thread: one that hangs stops no other repository. ``told`` is called
@@ -198,6 +197,11 @@ class Watch:
         self._tree.handle(events)
         self._listening = loop.call_later(_CROWD if len(events) > _CROWD_SIZE else _FEW, self._listen)
         self._wake()
+
+
+def gone(path: Path) -> Problem:
+    """A work tree that was at ``path`` is not there any more."""
+    return Problem(f"{path} was moved, deleted, unmounted or replaced", "bring it back, or remove its entry")
 
 
 def _instance() -> Inotify | None:

@@ -28,7 +28,7 @@ from .serving import Service
 from .session import POLL, Session, Standing, rest
 from .settle import Settling
 from .waiting import Waiting
-from .watch import Anew, Watch
+from .watch import Anew, Watch, gone
 
 _log = logging.getLogger(__name__)
 
@@ -65,12 +65,13 @@ class Worker:
             self._waiting.answer(Problem("the watcher has let go of it", "see autosync status"))
 
     async def _work(self) -> None:
-        pause = Pause(_FIRST_PAUSE, _LONGEST_PAUSE)
+        pause, known = Pause(_FIRST_PAUSE, _LONGEST_PAUSE), False
         while True:
             self._wake.clear()
             try:
                 # in a thread: a file system that hangs must not stop the other repositories
-                repository = await asyncio.to_thread(_opened, self.repo.path)
+                repository = await asyncio.to_thread(_opened, self.repo.path, known)
+                known = True
                 if repository.work_tree is None:
                     self._condition.set("off", "a bare repository has no files to watch")
                     return
@@ -222,7 +223,10 @@ class Worker:
         return hold
 
 
-def _opened(path: Path) -> Repository:
+def _opened(path: Path, known: bool) -> Repository:
+    if known and not os.path.lexists(path / ".git"):
+        # what git says of the folder that is left would tell a person nothing
+        raise gone(path)
     repository = Repository.open(path)
     if repository.work_tree is not None:
         repository.make_own_folders()
