@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ log_file_option = click.option(
 def run(command: click.Command, program: str, argv: list[str] | None) -> int:
     """Run ``command`` as ``program``; a wrong usage is explained on standard error and gives 2."""
     # who started us may ignore how children end (a web server does): every git would count as a success then (wait(2))
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         result: Any = command.main(argv, prog_name=program, standalone_mode=False)
     except click.ClickException as error:
