@@ -41,6 +41,7 @@ if [ -s "$HOME/fault" ] && read -r at mode pause <"$HOME/fault"; then
 fi
 exec {git} "$@"
 """
+_SERVER = (b"receive-pack", b"upload-pack")
 MODES = ("parent-before", "parent-after", "git", "both", "git-inside", "both-inside")
 
 
@@ -108,12 +109,14 @@ class Victim(Machine):
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes below ``pid``, at any depth (proc(5))."""
+    """The processes below ``pid``, at any depth (proc(5)), without those that stand for the central server: what a
+    server that is killed leaves locked, nobody but a person there may unlock."""
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
             for child in map(int, task.read_text().split()):
-                found += [child, *children_of(child)]
+                if not any(name in Path(f"/proc/{child}/cmdline").read_bytes() for name in _SERVER):
+                    found += [child, *children_of(child)]
     return found
 
 
