@@ -10,7 +10,7 @@ from .worker import Worker
 def report(worker: Worker) -> dict[str, Any]:
     """The worker's repository as a JSON object."""
     seen, failure = worker.seen, worker.failure
-    error = failure and {"what": failure.what, "remedy": failure.remedy, "since": worker.failing_since}
+    error = failure and {"what": failure.what, "remedy": failure.remedy, "since": worker.condition.failing_since}
     upstream = seen.upstream if seen else None
     return {
         "path": str(worker.repo.path),
@@ -24,6 +24,6 @@ def report(worker: Worker) -> dict[str, Any]:
         "ahead": seen.ahead if seen else 0,
         "behind": seen.behind if seen else 0,
         "last_error": error,
-        "last_sync": worker.last_sync,
+        "last_sync": worker.condition.last_sync,
         "progress": worker.progress,
     }

@@ -158,8 +158,7 @@ def test_the_relay_pushes_after_a_rewording_under_way(machine):
         worker = Worker(Repo(machine.notes, settings, frozenset(Settings.model_fields)), machine.instance, Listener())
         with locks.locked(repository.push_lock):
             turn = asyncio.create_task(worker.run())
-            await eventually(lambda: worker._turns, "the first turn")
-            assert worker.status.name == "ahead"
+            await eventually(lambda: worker._turns and worker.status.name == "ahead", "the first turn")
             assert git(machine.central, "log", "-1", "--format=%s", "main") == "first"
             assert worker.failure is None
         await eventually(lambda: worker.status.name == "in sync", "the push")

@@ -215,7 +215,7 @@ def test_a_bare_repository_has_nothing_to_hear(tmp_path):
         turns = central._turns
         central.retry()
         assert not central._wake.is_set()
-        central.failure = Failure(Kind.UNSAFE, "", "")
+        central.condition.failure = Failure(Kind.UNSAFE, "", "")
         central.retry()
         await eventually(lambda: central._turns > turns, "the look")
 
