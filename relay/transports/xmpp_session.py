@@ -102,6 +102,7 @@ class Session:
             self.channel = Node(connection, self._config.pubsub, self.audience, self._on_channel)
         if self._direct:
             self._tell(self.audience.addresses(), self._recent())
+        self._tell_ancestors(self._recent())
         self.post()
 
     @property
@@ -116,8 +117,7 @@ class Session:
     def announce(self, announcement: Announcement) -> None:
         """Tell everybody."""
         self._spread([announcement])
-        if self._config.dvcs_autosync and announcement.kind == "pushed":
-            self._say(partial(xmpp_stanza.dvcs_autosync, self.audience.own, announcement))
+        self._tell_ancestors([announcement])
 
     @property
     def _direct(self) -> bool:
@@ -130,6 +130,11 @@ class Session:
         elif self.channel is not None and self.channel.open:
             for announcement in announcements:
                 self._say(partial(self.channel.announcement, announcement))
+
+    def _tell_ancestors(self, announcements: Sequence[Announcement]) -> None:
+        for announcement in announcements:
+            if self._config.dvcs_autosync and announcement.kind == "pushed":
+                self._say(partial(xmpp_stanza.dvcs_autosync, self.audience.own, announcement))
 
     def post(self) -> None:
         """Send the letters that wait."""
@@ -217,7 +222,13 @@ class Session:
 
     def _on_presence(self, stanza: ET.Element) -> None:
         presence = xmpp_stanza.read_presence(stanza)
-        if presence is None or not self.audience.saw(presence, time.time()):
+        if presence is None:
+            return
+        new = self.audience.saw(presence, time.time())
+        if self._may_be_ancestor(presence):
+            # it passes over what comes while it logs in, and shows itself again after that
+            self._greet(presence.sender)
+        if not new:
             return
         if presence.machine is not None and bare(presence.sender) != self.audience.own:
             # a machine of a peer can learn our address from us only
@@ -225,6 +236,11 @@ class Session:
         if self._direct and self.audience.needs_own_copy(presence.sender):
             self._tell([presence.sender], self._recent())
         self._changed()
+
+    def _may_be_ancestor(self, presence: xmpp_stanza.Presence) -> bool:
+        """Whether dvcs-autosync may be there, which believes nobody whose presence it has not had."""
+        own = bare(presence.sender) == self.audience.own
+        return self._config.dvcs_autosync and own and presence.available and presence.machine is None
 
     def _on_message(self, stanza: ET.Element, sender: str) -> None:
         announcement = xmpp_stanza.read_announcement(stanza)

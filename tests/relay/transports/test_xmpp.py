@@ -376,6 +376,8 @@ def test_dvcs_autosync_is_heard_and_told(account):
             ancestor.send_presence(pto=account.jid)
             await eventually(lambda: laptop.transport._session.audience.addresses(), "it to be known")
             me = laptop.transport._connection.me
+            # by the server, and by us each time that it has shown itself
+            await eventually(lambda: [p.get("from") for p in ancestor.presences].count(me) >= 3, "our presence")
             ancestor.send_message(mto=account.jid, mtype="chat", mbody="login attic")
             ancestor.send_message(mto=account.jid, mtype="chat", mbody="pushed ssh://host/notes.git\n")
             await eventually(lambda: laptop.recorder.looks, "a look")

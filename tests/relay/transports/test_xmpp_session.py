@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import SimpleNamespace
 from xml.etree import ElementTree as ET
 
@@ -89,6 +90,43 @@ def test_what_a_channel_brings_is_believed_only_once_it_is_open():
 
 async def _with_room():
     return session(room=ROOM)
+
+
+def test_dvcs_autosync_gets_our_presence_each_time_it_shows_itself():
+    """It passes over presence while it logs in, and over the words of whose presence it has not had."""
+
+    def greeted(sender, **more):
+        made, _, line, _ = session(**more)
+        there = ET.fromstring(f"<presence xmlns='{CLIENT}'/>")
+        before = len(line.said)
+        for _ in range(2):
+            made.heard(stamped(there, sender))
+        return [stanza.get("to") for stanza in line.said[before:]]
+
+    ancestor = f"{OWN}/AutosyncJabberBot on attic"
+    assert greeted(ancestor, **{"dvcs-autosync": True}) == [ancestor] * 2
+    assert greeted(f"{PEER}/phone", **{"dvcs-autosync": True}) == []
+    assert greeted(ancestor) == []
+
+
+def test_machines_do_not_greet_each_other_for_ever():
+    made, _, line, _ = session(**{"dvcs-autosync": True})
+    before = len(line.said)
+    there = line.said[0]
+    for _ in range(2):
+        made.heard(stamped(there, f"{OWN}/desk"))
+    assert line.said[before:] == []
+
+
+def test_dvcs_autosync_is_told_again_after_a_reconnect():
+    made, _, line, _ = session(**{"dvcs-autosync": True})
+    made._memory.outbox.add(announcement(), time.monotonic())
+    before = len(line.said)
+    made.begin(line)
+    chats = [stanza for stanza in line.said[before:] if stanza.get("type") == "chat"]
+    assert [(chat.get("to"), chat.findtext(f"{{{CLIENT}}}body")) for chat in chats] == [
+        (OWN, "pushed refs/heads/main\n")
+    ]
 
 
 def test_one_sender_cannot_crowd_out_another():
