@@ -50,9 +50,12 @@ class OperationLog:
             with contextlib.suppress(FileNotFoundError):
                 if self._path.stat().st_size > LIMIT:
                     self._path.replace(self._path.with_suffix(".1.jsonl"))
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
-                os.write(descriptor, line)
+                size = os.fstat(descriptor).st_size
+                # a power cut or a full disk has left half a line
+                torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+                os.write(descriptor, b"\n" + line if torn else line)
             finally:
                 os.close(descriptor)
         except OSError as error:

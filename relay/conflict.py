@@ -11,7 +11,8 @@ without renames, so that each side's own version stays under the name that side 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 # The kinds of conflict whose stages hold nothing but the two sides' own blobs. After a rename conflict git
@@ -31,6 +32,7 @@ _PLAIN = frozenset(
 _COPY = re.compile(r"\.conflict-[0-9a-f]{7,64}(?=\.[^.]*$|$)")
 _NAME_LIMIT = 255  # bytes, NAME_MAX of Linux file systems
 _SUBMODULE = "160000"
+_AGAINST = "a file against a folder or a link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,9 @@ class Resolution:
     conflicts: tuple[Conflict, ...]
 
 
-def copy_name(path: str, oid: str, taken: Mapping[str, str]) -> str:
-    """Where the other version of ``path`` goes. ``taken`` maps the tree's paths to their blobs: the name is made
-    longer until it is free, or holds this very blob."""
+def copy_name(path: str, oid: str, free: Callable[[str], bool] = lambda name: True) -> str:
+    """Where the other version of ``path`` goes. ``free`` says whether it can have a name, which is made longer until it
+    can."""
     folder, slash, name = path.rpartition("/")
     name = _COPY.sub("", name, count=1)
     dot = name.rfind(".")
@@ -89,7 +91,7 @@ def copy_name(path: str, oid: str, taken: Mapping[str, str]) -> str:
     for digits in range(7, len(oid) + 1):
         mark = f".conflict-{oid[:digits]}"
         candidate = folder + slash + _shortened(stem, mark + extension) + mark + extension
-        if taken.get(candidate, oid) == oid:
+        if free(candidate):
             return candidate
     raise AssertionError("two different blobs have the same name")
 
@@ -128,14 +130,16 @@ class Resolver:
     """
 
     def __init__(self, merged: Tree, winner: int = 2) -> None:
-        self._taken = {path: oid for path, (_, oid) in merged.items()}
+        self._taken = {**merged}
+        self._names = sorted(merged)
         self._winner = winner
-        self._edits: list[Edit] = []
+        self._edits: dict[str, tuple[str, str] | None] = {}
         self._conflicts: list[Conflict] = []
 
     def resolution(self) -> Resolution:
         """All edits and conflicts so far."""
-        return Resolution(tuple(self._edits), tuple(self._conflicts))
+        edits = tuple(Edit(path, entry) for path, entry in self._edits.items())
+        return Resolution(edits, tuple(self._conflicts))
 
     def by_stages(self, stages: Sequence[Stage], labels: tuple[str, str]) -> None:
         """Resolve unmerged paths from their stages.
@@ -156,11 +160,13 @@ class Resolver:
                 self._put(path, None)
                 version = ours or theirs
                 if version is not None:
-                    self._beside(original, version.entry, "a file against a folder or a link")
+                    self._beside(original, version.entry)
             elif path in moved:
                 # the other side's version has been moved aside, and is told of there
                 kept = ours or theirs
-                self._put(path, kept.entry if kept else None)
+                self._put(path, None)
+                if kept is not None:
+                    self._place(path, kept.entry)
             else:
                 self._both(path, ours.entry if ours else None, theirs.entry if theirs else None)
 
@@ -176,52 +182,78 @@ class Resolver:
                 theirs = ours
             if ours == theirs:
                 if ours is not None:
-                    self._beside(path, ours, "a file against a folder or a link")
+                    self._beside(path, ours)
             else:
                 self._both(path, ours, theirs)
 
+    def move(self, path: str, goal: str, entry: tuple[str, str]) -> None:
+        """Move a file, unless something is in the way."""
+        if goal not in self._taken and not self._is_folder(goal) and not self._files_above(goal):
+            self._put(path, None)
+            self._put(goal, entry)
+
     def _both(self, path: str, ours: tuple[str, str] | None, theirs: tuple[str, str] | None) -> None:
+        self._put(path, None)
         if ours is None or theirs is None:
             kept = ours or theirs
-            self._put(path, kept)
             if kept is not None:
+                self._place(path, kept)
                 what = "deleted or renamed on one side, edited on the other: the edit is kept"
                 self._conflicts.append(Conflict(path, None, what))
         elif ours[1] == theirs[1]:
-            self._put(path, max(ours, theirs))
+            self._place(path, max(ours, theirs))
         elif theirs[0] == _SUBMODULE:
-            self._put(path, ours)
+            self._place(path, ours)
             what = f"commits of a submodule; the other side's is {theirs[1]}"
             self._conflicts.append(Conflict(path, None, what))
         else:
-            self._put(path, ours)
-            copy = copy_name(path, theirs[1], self._taken)
-            self._put(copy, theirs)
-            self._conflicts.append(Conflict(path, copy, "edited on both sides"))
+            self._place(path, ours)
+            self._copy(path, theirs, "edited on both sides")
 
-    def _beside(self, path: str, entry: tuple[str, str], what: str) -> None:
+    def _beside(self, path: str, entry: tuple[str, str]) -> None:
         """Put at ``path`` if that is free, else under a copy's name."""
-        if path not in self._taken and not self._blocked(path):
+        if path in self._taken:
+            self._copy(path, entry, _AGAINST)
+        else:
+            self._place(path, entry)
+
+    def _place(self, path: str, entry: tuple[str, str]) -> None:
+        """Put a file where no other is. Of a file and a folder with one name the folder keeps it."""
+        for above in self._files_above(path):
+            moved = self._taken[above]
+            self._put(above, None)
+            self._copy(above, moved, _AGAINST)
+        if self._is_folder(path):
+            self._copy(path, entry, _AGAINST)
+        else:
             self._put(path, entry)
-            return
-        copy = copy_name(path, entry[1], self._taken)
+
+    def _copy(self, path: str, entry: tuple[str, str], what: str) -> None:
+        def free(name: str) -> bool:
+            return self._taken.get(name, entry)[1] == entry[1] and not self._is_folder(name)
+
+        copy = copy_name(path, entry[1], free)
         self._put(copy, entry)
         self._conflicts.append(Conflict(path, copy, what))
 
-    def _blocked(self, path: str) -> bool:
-        """Whether a folder stands at ``path``, or a file where one of its folders would have to be."""
+    def _files_above(self, path: str) -> list[str]:
+        """The files that stand where one of its folders would have to be."""
         parts = path.split("/")
-        if any("/".join(parts[:n]) in self._taken for n in range(1, len(parts))):
-            return True
+        return [above for n in range(1, len(parts)) if (above := "/".join(parts[:n])) in self._taken]
+
+    def _is_folder(self, path: str) -> bool:
         prefix = path + "/"
-        return any(name.startswith(prefix) for name in self._taken)
+        place = bisect_left(self._names, prefix)
+        return place < len(self._names) and self._names[place].startswith(prefix)
 
     def _put(self, path: str, entry: tuple[str, str] | None) -> None:
-        self._edits.append(Edit(path, entry))
-        if entry is None:
-            self._taken.pop(path, None)
-        else:
-            self._taken[path] = entry[1]
+        self._edits[path] = entry
+        if entry is not None:
+            if path not in self._taken:
+                insort(self._names, path)
+            self._taken[path] = entry
+        elif self._taken.pop(path, None) is not None:
+            del self._names[bisect_left(self._names, path)]
 
 
 def _moved_from(path: str, labels: Collection[str]) -> str | None:

@@ -9,34 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from autosync.common import rawdiff
-from autosync.common.git import NETWORK_LIMIT, Git, GitError, split
+from autosync.common.git import Git, split
 
-from . import attributes, scratch
-from .conflict import Conflict, Edit, Message, Resolution, Resolver, Stage, Tree, renamed_paths
+from . import accounting, folders, merge_commit, merge_tree, scratch
+from .accounting import Changes, Entry, Side
+from .conflict import Conflict, Edit, Resolution, Resolver, Tree, renamed_paths
+from .merge_tree import Outcome
 
-# Whatever a person's configuration says of merging: the outcome must not depend on the machine.
-_SETTINGS = (
-    "merge.renames=true",
-    "merge.directoryRenames=true",
-    "merge.renameLimit=7000",
-    "merge.renormalize=false",
-    "merge.default=text",
-    "merge.conflictStyle=merge",
-    "diff.algorithm=histogram",
-    "merge.verbosity=2",
-    "i18n.commitEncoding=utf-8",
-    "i18n.logOutputEncoding=utf-8",
-)
-_POINTER = b"160000"
-# git takes these off both ends of names and addresses, full stops only before 2.47, and refuses what has nothing else
-_CRUD = "".join(map(chr, range(33))) + ".,:;<>\"\\'"
-_LAST_SECOND = "99999999999999"
-_FIELDS = "%H%x00%ct%x00%cn%x00%ce%x00%(trailers:key=Autosync-Machine,valueonly,separator=%x2C)%x00"
+_POINTER = "160000"
+_ABSENT = b"000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,124 +33,110 @@ class Merge:
     conflicts: tuple[Conflict, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    commit: str
-    time: int
-    name: str
-    email: str
-    machine: str
-
-
 async def merge(git: Git, folder: Path, one: str, other: str, *, keep_both: bool, sign: bool = False) -> Merge:
     """Merge two diverged commits into a merge commit that no ref names yet.
 
-    ``folder`` is for a temporary index. Raises GitError, among others for commits without common history.
+    ``folder`` is for a temporary index. Raises GitError, among others for commits without common history, OSError.
     """
-    git = git.with_config(*_SETTINGS)
-    (newer, older), apart = await asyncio.gather(_sides(git, one, other), _apart(git, one, other))
-    async with contextlib.AsyncExitStack() as stack:
-        there = git
-        elsewhere = any(attributes.is_one(path) for path in apart)
-        if not elsewhere:
-            # nearly always they are as they were: git merges meanwhile
-            outcome, elsewhere = await asyncio.gather(
-                _merge_tree(git, newer.commit, older.commit), attributes.changed(git)
-            )
-        if elsewhere:
-            there = await stack.enter_async_context(attributes.laid_out(git, folder, newer.commit))
-            outcome = await _merge_tree(there, newer.commit, older.commit)
-        if renamed_paths(outcome.messages):
-            # git tells where it has put a file of a folder that the other side renamed, and not where it was
-            there = there.with_config("merge.directoryRenames=false")
-            outcome = await _merge_tree(there, newer.commit, older.commit)
-    tree, resolution = outcome.tree, Resolution((), ())
-    pointers = {path for path, modes in apart.items() if modes == (_POINTER, _POINTER)}
+    git = git.with_config(*merge_tree.SETTINGS)
+    heads, apart = await asyncio.gather(merge_commit.heads(git, one, other), _changes(git, one, other))
+    commits = heads[0].commit, heads[1].commit
+    outcome, (bases, by_base) = await asyncio.gather(
+        merge_tree.merged(git, folder, *commits, apart), _since_bases(git, commits)
+    )
     if outcome.unmerged and not keep_both:
         found = sorted({stage.path for stage in outcome.unmerged})
         return Merge(None, tuple(Conflict(path, None, "edited on both sides") for path in found))
-    if outcome.unmerged or pointers:
-        merged = await _entries(git, outcome.tree)
-        resolution = await _resolved(git, outcome, pointers, merged, newer.commit, older.commit)
+    differs = await asyncio.gather(*(_changes(git, commit, outcome.tree) for commit in commits))
+    sides = Side(by_base[0], differs[0]), Side(by_base[1], differs[1])
+    pointers = {path for path, (was, now) in apart.items() if was and now and was[0] == now[0] == _POINTER}
+    tree, resolution = outcome.tree, Resolution((), ())
+    if outcome.unmerged or pointers or accounting.dropped(*sides) or _may_go_along(bases, sides):
+        merged, *ours = await asyncio.gather(*(_entries(git, one) for one in (outcome.tree, *commits)))
+        base = await _entries(git, bases[0]) if len(bases) == 1 else None
+        resolution = _resolved(outcome, pointers, merged, (ours[0], ours[1]), base, sides, commits)
         if resolution.conflicts and not keep_both:
             return Merge(None, resolution.conflicts)
         tree = await _edited(git, folder, outcome.tree, merged, resolution.edits)
-    commit = await _commit(git, tree, newer, older, resolution.conflicts, sign)
+    commit = await merge_commit.write(git, tree, *heads, resolution.conflicts, sign)
     return Merge(commit, resolution.conflicts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    tree: str
-    unmerged: tuple[Stage, ...]
-    messages: tuple[Message, ...]
-
-
-async def _resolved(
-    git: Git, outcome: _Outcome, pointers: set[str], merged: Tree, newer: str, older: str
+def _resolved(
+    outcome: Outcome,
+    pointers: set[str],
+    merged: Tree,
+    trees: tuple[Tree, Tree],
+    base: Tree | None,
+    sides: tuple[Side, Side],
+    commits: tuple[str, str],
 ) -> Resolution:
-    ours, theirs = await asyncio.gather(*(_entries(git, tree) for tree in (newer, older)))
+    """A pure function: ``merged`` is git's tree, ``trees`` are those of the ``commits``, the newer first, and ``base``
+    is that of the merge base, None if there are several."""
+    newer, older = trees
     # a blob that neither side has is the result of a merge, which may have markers in it
-    known = {oid for _, oid in ours.values()} | {oid for _, oid in theirs.values()}
+    known = {oid for _, oid in newer.values()} | {oid for _, oid in older.values()}
     by_path = renamed_paths(outcome.messages)
     # git follows a submodule's history where it is checked out and has both commits: not on every machine
     by_path |= pointers
     by_path |= {s.path for s in outcome.unmerged if s.number > 1 and s.oid not in known}
-    resolver = Resolver(merged)
-    if by_path:
-        bases = (await git.call("merge-base", "--all", newer, older)).text.split()
-        base = await _entries(git, bases[0]) if len(bases) == 1 else {}
-        resolver.by_path(by_path, base, ours, theirs)
-    resolver.by_stages([s for s in outcome.unmerged if s.path not in by_path], (newer, older))
+    while True:
+        resolver = Resolver(merged)
+        resolver.by_path(by_path, base or {}, newer, older)
+        resolver.by_stages([s for s in outcome.unmerged if s.path not in by_path], commits)
+        now = [
+            Side(side.by_base, _after(side.differs, resolver.resolution(), tree))
+            for side, tree in zip(sides, trees, strict=True)
+        ]
+        more = accounting.dropped(*now) - by_path
+        if not more:
+            break
+        by_path |= more
+    if base is not None:
+        edited = {edit.path for edit in resolver.resolution().edits}
+        for path, goal in _going_along(sides, trees).items():
+            if path not in edited and path in merged:
+                resolver.move(path, goal, merged[path])
     return resolver.resolution()
 
 
-async def _sides(git: Git, one: str, other: str) -> tuple[_Side, _Side]:
-    """The two commits, the newer first; the names decide when they are of the same second."""
-    out = await git.call("log", "--no-walk=unsorted", "--no-show-signature", f"--format={_FIELDS}", one, other, "--")
-    fields = [field.strip("\n") for field in os.fsdecode(out.stdout).split("\0")]
-    rows = [fields[0:5], fields[5:10]]
-    sides = [
-        _Side(commit, _time(time), name.strip(_CRUD), email.strip(_CRUD), machine)
-        for commit, time, name, email, machine in rows
-    ]
-    newer, older = sorted(sides, key=lambda side: (side.time, side.commit), reverse=True)
-    return newer, older
+def _after(differs: Changes, resolution: Resolution, tree: Tree) -> Changes:
+    """How the tree that conflicts are resolved in differs from the side ``tree``."""
+    found = {**differs}
+    for edit in resolution.edits:
+        found[edit.path] = tree.get(edit.path), edit.entry
+    return {path: change for path, change in found.items() if change[0] != change[1]}
 
 
-def _time(said: str) -> int:
-    """Seconds since the epoch; 0 where a commit has no date, or one that no commit could be given."""
-    return int(said) if said.isdecimal() and len(said) <= len(_LAST_SECOND) else 0
+def _may_go_along(bases: list[str], sides: tuple[Side, Side]) -> bool:
+    return len(bases) == 1 and bool(_going_along(sides, ((), ())))
 
 
-async def _apart(git: Git, one: str, other: str) -> dict[str, tuple[bytes, bytes]]:
-    """The paths in which two commits differ, with the modes on both sides."""
+def _going_along(sides: tuple[Side, Side], present: tuple[Collection[str], Collection[str]]) -> dict[str, str]:
+    """The files that follow a folder of the other side, with where to; ``present`` are each side's paths."""
+    found: dict[str, str] = {}
+    for here, there in ((0, 1), (1, 0)):
+        new = folders.added(sides[here].brought)
+        if new and (moved := folders.renamed(sides[there].brought)):
+            found |= folders.along(new, moved, present[there])
+    return found
+
+
+async def _since_bases(git: Git, commits: tuple[str, str]) -> tuple[list[str], list[list[Changes]]]:
+    """The merge bases, and how each of the two differs from each."""
+    bases = (await git.call("merge-base", "--all", *commits)).text.split()
+    changes = await asyncio.gather(*(_changes(git, base, commit) for commit in commits for base in bases))
+    return bases, [changes[: len(bases)], changes[len(bases) :]]
+
+
+async def _changes(git: Git, one: str, other: str) -> Changes:
+    """How two trees differ."""
     rows = rawdiff.parse((await git.call("diff-tree", "-r", "-z", "--raw", "--no-renames", one, other)).stdout)
-    return {os.fsdecode(row.path): (row.old_mode, row.new_mode) for row in rows}
+    return {os.fsdecode(row.path): (_entry(row.old_mode, row.old), _entry(row.new_mode, row.new)) for row in rows}
 
 
-async def _merge_tree(git: Git, ours: str, theirs: str) -> _Outcome:
-    args = ("merge-tree", "--write-tree", "-z", "--messages", ours, theirs)
-    result = await git.call(*args, check=False, limit=NETWORK_LIMIT)
-    fields = split(result.stdout)
-    # a bad object name gives exit code 1 too, but no tree
-    if result.code not in (0, 1) or not fields:
-        raise GitError(args, result.code, result.stdout, result.stderr)
-    tree, rest = fields[0], fields[1:]
-    stages = []
-    while rest and rest[0]:
-        head, _, path = rest.pop(0).partition("\t")
-        mode, oid, number = head.split(" ")
-        stages.append(Stage(mode, oid, int(number), path))
-    return _Outcome(tree, tuple(stages), tuple(_messages(rest[1:])))
-
-
-def _messages(fields: list[str]) -> Iterator[Message]:
-    """Records of a count, that many paths, the kind, the text."""
-    while len(fields) > 2:
-        count = int(fields[0].strip("\n"))
-        yield Message(fields[count + 1], tuple(fields[1 : count + 1]))
-        fields = fields[count + 3 :]
+def _entry(mode: bytes, oid: bytes) -> Entry | None:
+    return None if mode == _ABSENT else (mode.decode(), oid.decode())
 
 
 async def _entries(git: Git, tree: str) -> Tree:
@@ -179,7 +151,8 @@ async def _entries(git: Git, tree: str) -> Tree:
 
 async def _edited(git: Git, folder: Path, tree: str, merged: Tree, edits: tuple[Edit, ...]) -> str:
     """The tree ``tree``, whose entries are ``merged``, with ``edits``."""
-    # removals first: a file may have to go before a folder of its name can come
+    # removals first: a file may have to go before a folder of its name can come. Without --replace: git would take
+    # files away for that by itself.
     ordered = sorted(edits, key=lambda edit: edit.entry is not None)
     zero = "0" * len(tree)
     if any(oid == zero for _, oid in merged.values()):
@@ -194,7 +167,7 @@ async def _edited(git: Git, folder: Path, tree: str, merged: Tree, edits: tuple[
     )
     with _temporary_index(folder) as env:
         await git.call("read-tree", tree, env=env)
-        await git.call("update-index", "--replace", "-z", "--index-info", input=lines, env=env)
+        await git.call("update-index", "-z", "--index-info", input=lines, env=env)
         return (await git.call("write-tree", env=env)).text
 
 
@@ -206,41 +179,3 @@ def _temporary_index(folder: Path) -> Iterator[Mapping[str, str]]:
     finally:
         index.unlink(missing_ok=True)
         index.with_name(index.name + ".lock").unlink(missing_ok=True)
-
-
-async def _commit(git: Git, tree: str, newer: _Side, older: _Side, conflicts: tuple[Conflict, ...], sign: bool) -> str:
-    env = {}
-    for role in ("AUTHOR", "COMMITTER"):
-        env[f"GIT_{role}_NAME"] = newer.name or "autosync"
-        env[f"GIT_{role}_EMAIL"] = newer.email
-        env[f"GIT_{role}_DATE"] = f"@{newer.time} +0000"
-    message = message_for(newer.machine, older.machine, newer.commit, older.commit, conflicts)
-    # commit-tree pays no heed to commit.gpgSign
-    signing = ["-S"] if sign else []
-    parents = ["-p", newer.commit, "-p", older.commit]
-    data = message.encode(errors="replace")
-    result = await git.call("commit-tree", *signing, *parents, "-F", "-", tree, input=data, env=env)
-    return result.text
-
-
-def message_for(newer_machine: str, older_machine: str, newer: str, older: str, conflicts: tuple[Conflict, ...]) -> str:
-    """The merge commit's message, made from the two commits (their `Autosync-Machine` trailers) and the conflicts."""
-    names = [newer_machine.split(",")[0] or newer[:7], older_machine.split(",")[0] or older[:7]]
-    if names[0] == names[1]:
-        names = [newer[:7], older[:7]]
-    lines = [f"Merge {names[0]} and {names[1]}"]
-    if conflicts:
-        lines.append("")
-        for conflict in conflicts[:100]:
-            kept = f", the other version is {_shown(conflict.copy)}" if conflict.copy else ""
-            lines.append(f"{_shown(conflict.path)}: {conflict.what}{kept}")
-        if len(conflicts) > 100:
-            lines.append(f"and {len(conflicts) - 100} more")
-    return "\n".join(lines) + "\n"
-
-
-def _shown(path: str) -> str:
-    """A path on one line, whatever bytes it has."""
-    if path.isprintable():
-        return path
-    return os.fsencode(path).decode(errors="replace").encode("unicode_escape").decode()

@@ -193,7 +193,7 @@ class Mover:
         """Raises OSError."""
         assert self.repository.work_tree is not None
         root = self.repository.work_tree
-        place = root / copy_name(stray.path, oid, {})
+        place = root / copy_name(stray.path, oid)
         try:
             # where the folder has become a link, the copy does not go to where that leads
             gone = not place.parent.resolve().is_relative_to(root.resolve())

@@ -197,7 +197,7 @@ def test_watcher_and_hooks_have_nothing_for_a_network(portion):
 def test_the_relay_makes_no_commits_but_merges():
     # undo.py is what `autosync undo` runs for a person, not the service
     makers = {path.name for path in (ROOT / "relay").rglob("*.py") if texts(path.read_text()) & {"commit-tree"}}
-    assert makers == {"merge.py", "undo.py"}
+    assert makers == {"merge_commit.py", "undo.py"}
     for path in sorted((ROOT / "relay").rglob("*.py")):
         calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call) and n.args]
         asked = {

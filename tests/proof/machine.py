@@ -19,7 +19,7 @@ from tests.proof.peer import BRANCH, Meddling, Network, Peer
 from tests.support.git import git
 
 _WHO = st.integers(0, 4)
-_CHANCE = st.randoms(use_true_random=False)
+_CHANCE = st.randoms(use_true_random=True)
 _YEAR = 365 * 86400
 
 
