@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -11,13 +12,22 @@ import click
 
 from .errors import EXIT_INTERRUPTED, EXIT_OK
 
+
+class AnyPath(click.Path):
+    """A path as it was typed. click itself would ask the file system for it, which may hang."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path. Raises nothing."""
+        return Path(os.fsdecode(value))
+
+
 #: The option that every command has.
 config_option = click.option(
-    "--config", metavar="FILE", type=click.Path(path_type=Path), help="Configuration file, instead of the usual one."
+    "--config", metavar="FILE", type=AnyPath(), help="Configuration file, instead of the usual one."
 )
 #: The option of every service.
 log_file_option = click.option(
-    "--log-file", metavar="FILE", type=click.Path(path_type=Path), help="Log there, instead of to standard error."
+    "--log-file", metavar="FILE", type=AnyPath(), help="Log there, instead of to standard error."
 )
 
 

@@ -11,6 +11,8 @@ from autosync.common.errors import Problem
 from autosync.common.instance import Instance
 from autosync.common.shell import typed
 
+from . import answering
+
 
 def absolute(path: Path) -> Path:
     """The path without `~`, `.` and `..`; symbolic links stay, as in the configuration."""
@@ -34,12 +36,20 @@ def several(chosen: Sequence[Repo], command: str) -> Problem:
 
 
 def inside(repos: Sequence[Repo], path: Path) -> Repo | None:
-    """The repository that ``path`` is or lies in: the innermost of several."""
-    for candidate in (path, path.resolve()):
-        found = [r for r in repos if candidate.is_relative_to(r.path) or candidate.is_relative_to(r.path.resolve())]
-        if found:
-            return max(found, key=lambda repo: len(repo.path.parts))
-    return None
+    """The repository that ``path`` is or lies in: the innermost of several. Raises Problem when that cannot be known,
+    as a file system does not answer."""
+    found = [repo for repo in repos if path.is_relative_to(repo.path)]
+    if not found:
+        silent = answering.silent([path, *(repo.path for repo in repos)])
+        if path in silent:
+            raise answering.unanswered(path)
+        real = path.resolve()
+        found = [
+            repo
+            for repo in repos
+            if repo.path not in silent and any(p.is_relative_to(repo.path.resolve()) for p in (path, real))
+        ]
+    return max(found, key=lambda repo: len(repo.path.parts), default=None)
 
 
 def addition(path: Path) -> str:

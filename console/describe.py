@@ -8,21 +8,22 @@ from pathlib import Path
 import click
 
 from autosync.common import config, control
+from autosync.common.cli import AnyPath
 from autosync.common.config import Repo
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance
 from autosync.common.operations import Operation, OperationLog
-from autosync.common.repository import Repository
 from autosync.common.reword import reword
 
 from . import services, wording
+from .answering import opened
 from .choose import choose
 from .edge import subcommand
 from .terminal import say
 
 
 @click.command("describe")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=AnyPath())
 @click.argument("message")
 @subcommand
 def command(instance: Instance, path: Path, message: str) -> None:
@@ -44,7 +45,7 @@ def command(instance: Instance, path: Path, message: str) -> None:
             f"other machines may have fetched the commits in {shown} already (direct = true)",
             "only a commit that still waits for its message can be described there",
         )
-    done = reword(Repository.open(repo.path), message)
+    done = reword(opened(repo.path), message)
     log = OperationLog(instance.operations)
     log.append(Operation(str(repo.path), "describe", done.branch, done.before, done.after, message.splitlines()[0]))
     say(f"{shown}: {wording.count(done.count, 'commit')} reworded")

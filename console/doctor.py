@@ -17,10 +17,10 @@ from autosync.common.config import Config, Repo
 from autosync.common.errors import EXIT_OK, EXIT_PROBLEM, Problem
 from autosync.common.git import GitError
 from autosync.common.instance import Instance
-from autosync.common.repository import Repository
 from autosync.common.version import version
 
-from . import findings, services, surroundings, wording
+from . import answering, findings, services, surroundings, wording
+from .answering import opened
 from .edge import subcommand
 from .findings import Check
 from .reach import environment_of, reach
@@ -54,19 +54,24 @@ def examine(instance: Instance) -> Iterator[tuple[str, Iterator[Check]]]:
         yield "this machine", iter([findings.git_version(), Check("configuration", problem=problem)])
         return
     data = survey(instance)
+    silent = answering.silent(repo.path for repo in repos)
+    there = [repo for repo in repos if repo.path not in silent]
     around = {name: environment_of(data[name]["pid"]) for name in services.SERVICES}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         # remotes are slow: all are asked while the rest is looked at
-        asked = {repo.path: pool.submit(_reach, repo, around["relay"]) for repo in repos}
-        yield "this machine", _machine(instance, settings, repos, data)
+        asked = {repo.path: pool.submit(_reach, repo, around["relay"]) for repo in there}
+        yield "this machine", _machine(instance, settings, there, data)
         for repo, entry in zip(repos, data["repositories"], strict=True):
-            yield str(repo.path), _repository(repo, entry, around["watcher"], asked[repo.path])
+            if repo.path in silent:
+                yield str(repo.path), iter([Check("repository", problem=answering.unanswered(repo.path))])
+            else:
+                yield str(repo.path), _repository(repo, entry, around["watcher"], asked[repo.path])
 
 
 def _reach(repo: Repo, relay: dict[str, str]) -> Check | None:
     wanted = repo.settings.push == "auto" or repo.settings.pull != "never"
     try:
-        repository = Repository.open(repo.path)
+        repository = opened(repo.path)
     except (Problem, GitError, OSError):
         return None  # told of by `_repository`
     return reach(repository, repo.settings, relay) if wanted and not repository.bare else None
@@ -74,12 +79,14 @@ def _reach(repo: Repo, relay: dict[str, str]) -> Check | None:
 
 def _machine(instance: Instance, settings: Config, repos: list[Repo], data: dict[str, Any]) -> Iterator[Check]:
     yield findings.git_version()
-    yield Check("configuration", f"{instance.config}, {wording.count(len(repos), 'repository', 'repositories')}")
+    number = wording.count(len(data["repositories"]), "repository", "repositories")
+    yield Check("configuration", f"{instance.config}, {number}")
     found = list(findings.secrets(settings))
     yield from found
     told = {check.problem.what for check in found if check.problem is not None}
-    for name in sorted(findings.wanted_services(repos), reverse=True):
-        yield findings.service(name, data[name], version())
+    for name in services.SERVICES:
+        if data["repositories"] and data[name]["wanted"]:
+            yield findings.service(name, data[name], version())
     if data["relay"]["alive"]:
         # not once more what is wrong with its secret
         yield from (findings.transport(entry) for entry in data["transports"] if entry["error"] not in told)
@@ -91,7 +98,7 @@ def _repository(
     repo: Repo, entry: dict[str, Any], watcher: dict[str, str], asked: Future[Check | None]
 ) -> Iterator[Check]:
     try:
-        repository = Repository.open(repo.path)
+        repository = opened(repo.path)
     except Problem as problem:
         yield Check("repository", problem=problem)
         return

@@ -17,6 +17,7 @@ from autosync.relay.plan import plan
 from autosync.relay.state import Action, FastForward, Merge, Observed, Push, Recover, State, Status
 
 from . import wording
+from .answering import opened
 from .candidates import candidates
 
 #: Seconds for asking the remote where its branch is.
@@ -33,7 +34,7 @@ class Preview:
 
 def preview(instance: Instance, repo: Repo) -> Preview:
     """What `autosync sync` would do. Asks the remote, and changes nothing. Raises Problem, GitError, Unreadable."""
-    repository = Repository.open(repo.path)
+    repository = opened(repo.path)
     settings = config.effective(repo, SharedSettings().read(repository))
     seen = look(repository, Memory.of(instance.state / "relay", repository.git_dir), {})
     steps = []

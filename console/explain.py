@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from autosync.common import config
+from autosync.common.cli import AnyPath
 from autosync.common.config import Repo
 from autosync.common.errors import EXIT_OK, EXIT_PROBLEM
 from autosync.common.instance import Instance
@@ -32,7 +33,7 @@ class Explanation:
 
 
 @click.command("explain")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=AnyPath())
 @click.option("--json", "as_json", is_flag=True, help="For scripts: one JSON object a line, for each FILE.")
 @subcommand
 def command(instance: Instance, files: tuple[Path, ...], as_json: bool) -> int:

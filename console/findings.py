@@ -71,18 +71,6 @@ def secrets(settings: Config) -> Iterator[Check]:
             yield Check(subject, problem=problem)
 
 
-def wanted_services(repos: Sequence[Repo]) -> set[str]:
-    """The services that the configuration has work for."""
-    wanted = set()
-    for repo in repos:
-        settings = repo.settings
-        if settings.watch:
-            wanted.add("watcher")
-        if settings.push == "auto" or settings.pull != "never" or settings.announce:
-            wanted.add("relay")
-    return wanted
-
-
 def service(name: str, state: dict[str, Any], version: str) -> Check:
     """Whether a service that is wanted runs, and runs this version. ``state`` is as in the survey."""
     if not state["alive"]:

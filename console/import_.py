@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from autosync.common import atomic, config
+from autosync.common.cli import AnyPath
 from autosync.common.errors import EXIT_OK, Problem
 from autosync.common.git import Git
 from autosync.common.instance import Instance
@@ -23,7 +24,7 @@ _PASSWORD_FILE = "xmpp-password"  # noqa: S105 - the name of a file
 
 
 @click.command("import")
-@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=AnyPath())
 @click.option("--dry-run", is_flag=True, help="Only show what would be added to the configuration.")
 @subcommand
 def command(instance: Instance, files: tuple[Path, ...], dry_run: bool) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from autosync.common import config
+from autosync.common.cli import AnyPath
 from autosync.common.config import Repo
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance, default_config
@@ -28,7 +29,7 @@ _FEW_BYTES = 20_000_000
 
 
 @click.command("init")
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.argument("path", required=False, type=AnyPath())
 @click.option("--remote", metavar="URL", help="The central repository; a bare repository's path will do.")
 @click.option("--reflector", metavar="URL", help="Announcements over this reflector, if none are configured yet.")
 @click.option("--xmpp", metavar="ACCOUNT", help="Announcements over this XMPP account, if none are configured yet.")

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from autosync.common import config
+from autosync.common.cli import AnyPath
 from autosync.common.config import Reflector, Xmpp
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance
@@ -26,7 +27,7 @@ _LOCAL_HOST = re.compile(r"://(?:[^/@]*@)?(?:localhost|127\.[0-9.]+|\[::1\])(?=[
 
 
 @click.command("invite")
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.argument("path", required=False, type=AnyPath())
 @click.option(
     "--with-secret", is_flag=True, help="With the reflector's secret, or the XMPP password: the line is then a secret."
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from autosync.common.cli import AnyPath
 from autosync.common.instance import Instance
 from autosync.common.operations import Operation, OperationLog
 
@@ -25,7 +26,7 @@ _SHOWN = 3
 
 
 @click.command("log")
-@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=AnyPath())
 @click.option("-n", "number", type=click.IntRange(0), default=30, show_default=True, help="How many; 0: all.")
 @click.option("--machine", metavar="NAME", help="Only what was made on that machine.")
 @click.option("--since", metavar="TIME", help="Only what came after: '2 hours ago', '2026-03-01 14:00'.")

@@ -11,6 +11,8 @@ from autosync.common.reader import Unreadable
 from autosync.common.repository import Repository
 from autosync.common.shell import typed
 
+from .answering import opened
+
 #: Seconds for counting changed files.
 _STATUS_LIMIT = 20.0
 
@@ -41,7 +43,7 @@ class Sight:
 def look(repo: Repo) -> Sight:
     """See how the repository is. Never raises: what is wrong with it is in ``problem``."""
     try:
-        repository = Repository.open(repo.path)
+        repository = opened(repo.path)
     except Problem as problem:
         return Sight(problem=problem)
     except (GitError, OSError) as error:
@@ -75,7 +77,7 @@ def _unreadable(repo: Repo, error: Exception) -> Problem:
 def has_work_tree(repo: Repo) -> bool:
     """Whether there is a work tree in which files can change."""
     try:
-        return not Repository.open(repo.path).bare
+        return not opened(repo.path).bare
     except (Problem, GitError, OSError):
         return False
 

@@ -11,18 +11,19 @@ from pathlib import Path
 import click
 
 from autosync.common import config
+from autosync.common.cli import AnyPath
 from autosync.common.config import Repo
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance
-from autosync.common.repository import Repository
 from autosync.common.shell import command_line, typed
 
 from . import services, wording
+from .answering import opened
 from .choose import choose, several
 from .edge import subcommand
 from .terminal import say
 
-_PATHS = click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+_PATHS = click.argument("paths", metavar="[PATH]...", nargs=-1, type=AnyPath())
 
 
 @click.group("peers", invoke_without_command=True)
@@ -64,7 +65,7 @@ def _add(instance: Instance, name: str, url: str, paths: tuple[Path, ...]) -> No
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise Problem(f"{name!r} cannot be the name of a git remote", "use the machine's name, of letters and digits")
     for repo in _one(instance, paths, command_line("peers", "add", name, url)):
-        git = Repository.open(repo.path).git
+        git = opened(repo.path).git
         before = git.run("remote", "get-url", "--", name, check=False)
         if before.code == 0 and before.text != url:
             raise Problem(
@@ -84,7 +85,7 @@ def _add(instance: Instance, name: str, url: str, paths: tuple[Path, ...]) -> No
 def _remove(instance: Instance, name: str, paths: tuple[Path, ...]) -> None:
     """Fetch from the machine NAME no longer."""
     for repo in _one(instance, paths, command_line("peers", "remove", name)):
-        repository = Repository.open(repo.path)
+        repository = opened(repo.path)
         head = repository.reader().head()
         upstream = repository.reader().upstream(head.branch) if head.branch else None
         if upstream is not None and upstream.remote == name:

@@ -16,6 +16,8 @@ from autosync.common.shared import SharedSettings
 from autosync.common.shell import typed
 from autosync.watcher.tree import is_repository
 
+from .answering import opened
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -54,7 +56,7 @@ class Place:
 def found(repo: Repo, path: Path) -> Place | Reason:
     """The place of ``path`` (absolute), or why it has none."""
     try:
-        repository = Repository.open(repo.path)
+        repository = opened(repo.path)
         shared = SharedSettings().read(repository)
     except Problem as problem:
         return Reason(problem.what, problem.remedy)

@@ -10,13 +10,14 @@ from pathlib import Path
 import click
 
 from autosync.common import config, locks
+from autosync.common.cli import AnyPath
 from autosync.common.errors import Problem
 from autosync.common.git import Git, split
 from autosync.common.instance import Instance
-from autosync.common.repository import Repository
 from autosync.common.shell import typed
 
 from . import moments, wording
+from .answering import opened
 from .choose import absolute, choose
 from .edge import subcommand
 from .terminal import say
@@ -28,7 +29,7 @@ _LISTED = 20
 
 
 @click.command("restore")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=AnyPath())
 @click.option("--at", metavar="TIME", help="A time as git reads it: '2 hours ago', '2026-03-01 14:00'; or a commit.")
 @subcommand
 def command(instance: Instance, file: Path, at: str | None) -> None:
@@ -38,7 +39,7 @@ def command(instance: Instance, file: Path, at: str | None) -> None:
     """
     _, repos = config.load(instance.config)
     (repo,) = choose(instance, repos, [file])
-    repository = Repository.open(repo.path)
+    repository = opened(repo.path)
     name = os.path.relpath(absolute(file), repo.path)
     git = repository.git
     if at is None:

@@ -9,19 +9,20 @@ from pathlib import Path
 import click
 
 from autosync.common import config
+from autosync.common.cli import AnyPath
 from autosync.common.config import Repo
 from autosync.common.errors import Problem
 from autosync.common.instance import Instance
-from autosync.common.repository import Repository
 
 from . import services, wording
+from .answering import opened
 from .choose import choose
 from .edge import subcommand
 from .terminal import say
 
 
 @click.command("resume")
-@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=AnyPath())
 @click.option("--confirm-deletions", is_flag=True, help="The mass deletion that is held back was meant: commit it.")
 @subcommand
 def command(instance: Instance, paths: tuple[Path, ...], confirm_deletions: bool) -> None:
@@ -34,7 +35,7 @@ def command(instance: Instance, paths: tuple[Path, ...], confirm_deletions: bool
 
 
 def _resume(repo: Repo, quiet: bool) -> None:
-    repository = Repository.open(repo.path)
+    repository = opened(repo.path)
     shown = wording.path(repo.path, Path.home())
     try:
         repository.pause_mark.unlink()

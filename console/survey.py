@@ -20,7 +20,7 @@ from autosync.common.reader import Unreadable
 from autosync.common.repository import PAUSED_BY_HAND
 from autosync.common.shell import typed
 
-from . import copies, look, services
+from . import answering, copies, look, services
 from .look import Sight
 from .services import Answer
 
@@ -56,9 +56,9 @@ def survey(instance: Instance) -> dict[str, Any]:
     configuration to go by."""
     answers = asyncio.run(services.statuses(instance))
     settings, repos, problem = _configuration(instance, answers)
-    known = []
+    known, silent = [], answering.silent(repo.path for repo in repos)
     for repo in repos:
-        sight = look.look(repo)
+        sight = Sight(problem=answering.unanswered(repo.path)) if repo.path in silent else look.look(repo)
         watcher = _entry(answers["watcher"], repo)
         dirty = None
         if watcher is None and repo.settings.watch and sight.repository is not None:
@@ -69,8 +69,8 @@ def survey(instance: Instance) -> dict[str, Any]:
         "name": settings.name,
         "config": str(instance.config),
         "config_error": problem and problem.what,
-        "watcher": _service(answers["watcher"]),
-        "relay": _service(answers["relay"]),
+        "watcher": _service(answers["watcher"], not known or any(_wants_watcher(k) for k in known)),
+        "relay": _service(answers["relay"], not known or any(_wants_relay(k) for k in known)),
         "repositories": [describe(k, answers) for k in known],
         "transports": relay.get("transports", _configured_transports(settings, answers["relay"])),
         "peers": relay.get("peers", []),
@@ -146,22 +146,31 @@ def describe(known: Known, answers: dict[str, Answer]) -> dict[str, Any]:
 def judge(known: Known, answers: dict[str, Answer]) -> tuple[str, str | None, str | None]:
     """State, reason and remedy of a repository: first what stands in the way of everything, then what of the two
     services does not run though it is wanted, then what they say."""
-    sight, relay, watcher, settings = known.sight, known.relay, known.watcher, known.repo.settings
+    sight, relay, watcher = known.sight, known.relay, known.watcher
     if sight.problem is not None:
         return "error", sight.problem.what, sight.problem.remedy
     if sight.paused is not None:
         return "paused", sight.paused, f"autosync resume {typed(known.repo.path)}"
     if relay is not None and relay["state"] in _SERIOUS:
         return relay["state"], relay["reason"], relay["remedy"]
-    if relay is None and (settings.push == "auto" or settings.pull != "never" or settings.announce):
+    if relay is None and _wants_relay(known):
         return _absent(answers, "relay", known)
     if watcher is not None and watcher["state"] in ("held", "error"):
         return watcher["state"], watcher["reason"], watcher["remedy"]
-    if watcher is None and settings.watch and not sight.bare:
+    if watcher is None and _wants_watcher(known):
         return _absent(answers, "watcher", known)
     if relay is not None:
         return relay["state"], relay["reason"], relay["remedy"]
     return _alone(known)
+
+
+def _wants_watcher(known: Known) -> bool:
+    return known.repo.settings.watch and not known.sight.bare
+
+
+def _wants_relay(known: Known) -> bool:
+    settings = known.repo.settings
+    return settings.push == "auto" or settings.pull != "never" or settings.announce
 
 
 def kind(repository: dict[str, Any]) -> str:
@@ -207,10 +216,12 @@ def _entry(answer: Answer, repo: Repo) -> dict[str, Any] | None:
     return None
 
 
-def _service(answer: Answer) -> dict[str, Any]:
+def _service(answer: Answer, wanted: bool) -> dict[str, Any]:
+    """``wanted``: some repository has work for it."""
     status = answer.status or {}
     return {
         "alive": answer.status is not None,
+        "wanted": wanted,
         "pid": status.get("pid"),
         "version": status.get("version"),
         "started": status.get("started"),

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from autosync.common import config, control
+from autosync.common.cli import AnyPath
 from autosync.common.config import Repo
 from autosync.common.errors import EXIT_OK, EXIT_PROBLEM, Problem
 from autosync.common.git import GitError
@@ -18,14 +19,14 @@ from autosync.common.instance import Instance
 from autosync.common.reader import Unreadable
 from autosync.common.shell import typed
 
-from . import look, services, wording
+from . import answering, look, services, wording
 from .choose import choose
 from .edge import subcommand
 from .terminal import complain, progress, say
 
 
 @click.command("sync")
-@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=AnyPath())
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @subcommand
 def command(instance: Instance, paths: tuple[Path, ...], dry_run: bool) -> int:
@@ -75,12 +76,17 @@ _End = tuple[str, str | None, str | None]
 
 
 async def _sync(instance: Instance, chosen: Sequence[Repo], show: Callable[[str], None]) -> dict[Path, _End]:
+    silent = answering.silent(repo.path for repo in chosen)
+    there = [repo for repo in chosen if repo.path not in silent]
     show("committing")
-    held = await _commit(instance, [repo for repo in chosen if repo.settings.watch and look.has_work_tree(repo)], show)
+    held = await _commit(instance, [repo for repo in there if repo.settings.watch and look.has_work_tree(repo)], show)
     show("pulling and pushing")
-    reports = await _exchange(instance, chosen, show)
+    reports = await _exchange(instance, there, show)
     outcome: dict[Path, _End] = {}
-    for repo in chosen:
+    for path in silent:
+        problem = answering.unanswered(path)
+        outcome[path] = "error", problem.what, problem.remedy
+    for repo in there:
         report = reports[repo.path]
         end: _End = report["state"], report["reason"], report["remedy"]
         outcome[repo.path] = held.get(repo.path, end) if end[0] == "in sync" else end
@@ -116,6 +122,8 @@ def _uncommitted(repo: Repo, absent: Problem) -> _End | None:
 async def _exchange(
     instance: Instance, chosen: Sequence[Repo], show: Callable[[str], None]
 ) -> dict[Path, dict[str, Any]]:
+    if not chosen:
+        return {}
     paths = [str(repo.path) for repo in chosen]
     try:
         answer = await services.ask(instance, "relay", "sync", progress=show, paths=paths)

@@ -67,13 +67,16 @@ class StatusTable:
     def _services(self, data: dict[str, Any]) -> Iterator[RenderableType]:
         line = Text(wording.plain(data["name"]), "bold")
         for service in ("watcher", "relay"):
-            alive = data[service]["alive"]
             line.append("   ")
-            line.append_text(self._mark("good" if alive else "needs you"))
-            line.append(f" {service} {'running' if alive else 'not running'}", "" if alive else _BAD)
+            if data[service]["alive"]:
+                line.append_text(self._mark("good")).append(f" {service} running")
+            elif data[service]["wanted"]:
+                line.append_text(self._mark("needs you")).append(f" {service} not running", _BAD)
+            else:
+                line.append_text(self._mark("paused")).append(f" {service} not needed", _QUIET)
         yield line
         for service in ("watcher", "relay"):
-            if not data[service]["alive"]:
+            if data[service]["wanted"] and not data[service]["alive"]:
                 yield from self._trouble(None, data[service]["remedy"])
 
     # repositories -----------------------------------------------------------------------------------

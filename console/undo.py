@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from autosync.common import config
+from autosync.common.cli import AnyPath
 from autosync.common.errors import Problem
 from autosync.common.git import Git, split
 from autosync.common.instance import Instance
@@ -23,6 +24,7 @@ from autosync.relay.undo import TRAILER, reverse
 from autosync.watcher.identity import Identity
 
 from . import services, wording
+from .answering import opened
 from .choose import choose, several
 from .edge import subcommand
 from .terminal import say
@@ -32,7 +34,7 @@ _DEPTH = 200
 
 
 @click.command("undo")
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.argument("path", required=False, type=AnyPath())
 @subcommand
 def command(instance: Instance, path: Path | None) -> None:
     """Take back the newest commit or merge that autosync made, with a new commit; nothing is rewritten.
@@ -43,7 +45,7 @@ def command(instance: Instance, path: Path | None) -> None:
     chosen = choose(instance, repos, [path] if path else ())
     if len(chosen) > 1:
         raise several(chosen, "undo")
-    asyncio.run(_undo(instance, Repository.open(chosen[0].path), Identity.here(settings.name)))
+    asyncio.run(_undo(instance, opened(chosen[0].path), Identity.here(settings.name)))
 
 
 async def _undo(instance: Instance, repository: Repository, fallback: Identity) -> None:

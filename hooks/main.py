@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from autosync.common import cli, config
+from autosync.common.cli import AnyPath
 from autosync.common.errors import EXIT_OK, EXIT_PROBLEM, Problem, exit_code
 from autosync.common.instance import Instance
 from autosync.common.repository import Repository
@@ -20,7 +21,7 @@ _PROGRAM = "autosync-install-hooks"
 
 
 @click.command(_PROGRAM)
-@click.argument("repo", required=False, type=click.Path(path_type=Path))
+@click.argument("repo", required=False, type=AnyPath())
 @click.option("--standalone", is_flag=True, help="For a machine without a relay: the hooks start it for one look.")
 @click.option("--uninstall", "removing", is_flag=True, help="Take the hooks out, and put back what was there.")
 @click.option("--list", "listing", is_flag=True, help="Show what is installed where, and whether it is in order.")

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from autosync.common import cli, descriptors, logs
+from autosync.common.cli import AnyPath
 from autosync.common.errors import exit_code
 from autosync.common.frugal import keep_little
 from autosync.common.git import Git
@@ -24,7 +25,7 @@ from .writers import DESCRIPTORS
 
 @click.command("autosync-relay")
 @cli.config_option
-@click.option("--once", metavar="REPO", type=click.Path(path_type=Path), help="One look at one repository, then end.")
+@click.option("--once", metavar="REPO", type=AnyPath(), help="One look at one repository, then end.")
 @click.option("--listen-refs", is_flag=True, help="Tell the other side of an ssh connection when branches move.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @cli.log_file_option

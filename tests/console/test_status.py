@@ -40,7 +40,7 @@ def test_the_shape_for_scripts_is_the_same_with_and_without_services(machine):
         assert set(data) == {
             "name", "config", "config_error", "watcher", "relay", "repositories", "transports", "peers", "fleet"
         }  # fmt: skip
-        assert set(data["watcher"]) == {"alive", "pid", "version", "started", "error", "remedy"}
+        assert set(data["watcher"]) == {"alive", "wanted", "pid", "version", "started", "error", "remedy"}
         assert set(data["repositories"][0]) == REPOSITORY_KEYS
     assert (without["watcher"]["alive"], alive["watcher"]["alive"]) == (False, True)
     assert alive["relay"]["pid"] == 7
@@ -375,3 +375,18 @@ def test_nothing_is_cut_off_or_runs_over_at_any_width(alive, width):
         else:
             assert sum("offline" in line for line in lines) == 3
             assert "machine-4 (0.1.0" in " ".join(" ".join(lines).split())
+
+
+def test_what_has_no_work_is_not_missed(machine):
+    machine.config.write_text('[[repository]]\npath = "~/central.git"\n')
+    with running(machine.instance, "relay", {"status": relay_status(relay_entry(machine.central))}):
+        _, out, _ = machine.run("status")
+        assert "watcher not needed" in out
+        assert out.endswith("all in sync\n")
+        assert "not running" not in out
+    _, out, _ = machine.run("status")
+    assert "relay not running" in out
+    machine.config.write_text('[[repository]]\npath = "~/notes"\npush = "manual"\npull = "never"\nannounce = false\n')
+    _, out, err = machine.run("status")
+    assert "watcher not running" in out, err
+    assert "relay not needed" in out
