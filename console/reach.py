@@ -62,7 +62,7 @@ def reach(repository: Repository, settings: Settings, relay: Mapping[str, str]) 
     except (GitError, Unreadable, OSError) as error:
         return Check("remote", problem=Problem(str(error), f"see: git -C {typed(repository.path)} remote -v"))
     remedy = failure.remedy
-    if failure.kind is Kind.AUTH and parse(reader.remote_url(upstream.remote)) and not _agent(relay):
+    if "(publickey" in failure.what and parse(reader.remote_url(upstream.remote)) and not _agent(relay):
         remedy += "; no ssh agent is there: either start one (ssh-add -l shows it), or use a key without a passphrase"
     return Check("remote", problem=Problem(failure.what, remedy))
 

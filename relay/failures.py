@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 from autosync.common.git import GitError, GitTimeout
 from autosync.common.shell import typed
@@ -64,7 +65,6 @@ _AUTH = (
     "could not read username",
     "could not read password",
     "terminal prompts disabled",
-    "host key verification failed",
     "returned error: 401",
     "returned error: 403",
     "access denied",
@@ -166,6 +166,8 @@ def classify(error: GitError, remote: str, folder: str) -> Failure:
             f"see what it shows: git -C {here} ls-remote {typed(remote)}; http.sslCAInfo names an authority to trust"
         )
         return Failure(Kind.AUTH, f"{remote} cannot prove who it is ({said})", remedy)
+    if "host key verification failed" in text:
+        return _host_key(error.message, remote, here)
     if any_of(_AUTH) or _DENIED.search(text):
         remedy = f"check that this works without a password prompt: git -C {here} ls-remote {typed(remote)}"
         return Failure(Kind.AUTH, f"{remote} refuses this machine ({said})", remedy)
@@ -198,6 +200,18 @@ def classify(error: GitError, remote: str, folder: str) -> Failure:
     return Failure(
         Kind.UNSAFE, f"git {error.args_run[0]} failed ({said})", f"see: git -C {here} status; git -C {here} fsck"
     )
+
+
+def _host_key(said: str, remote: str, here: str) -> Failure:
+    """ssh does not know the server's key, or knows another one (ssh(1), "Verifying host keys")."""
+    by_hand = f"git -C {here} ls-remote {typed(remote)}"
+    login = f"answer ssh's question once by hand, if the key that it shows is the right one: {by_hand}"
+    if "identification has changed" not in said.lower():
+        return Failure(Kind.AUTH, f"the ssh host key of {remote} is not known here", login)
+    known = re.search(r"offending .*key in (.+):(\d+)", said, re.IGNORECASE)
+    line = f"line {known[2]} of {known[1]}" if known else "the known one"
+    remedy = f"if the server was set up anew, take {line} out, and {login}; if not, somebody sits in between"
+    return Failure(Kind.AUTH, f"{remote} shows another ssh host key than before", remedy)
 
 
 def _hook_said_no(text: str) -> bool:
@@ -259,6 +273,10 @@ def _race(text: str, remote: str, said: str) -> Failure:
 
 def _last_line(error: GitError) -> str:
     lines = [line.strip() for line in error.message.splitlines() if line.strip()]
+    for reason, line in pairwise(lines):
+        # git's own words for all that ssh, or the far side's shell, has just told
+        if line.startswith("fatal: Could not read from remote"):
+            return reason[:300]
     telling = [line for line in lines if line.startswith(("fatal:", "error:", "ssh:"))]
     # the progress of the other side begins with "remote:", too
     telling = telling or [line for line in lines if line.startswith("remote:")] or lines

@@ -96,16 +96,20 @@ class Line:
                 env=clean_environment(),
                 start_new_session=True,
             )
-        except OSError as error:
+            try:
+                self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=ssh_protocol.LINE_LIMIT)
+            except BaseException:
+                self._signal(signal.SIGKILL)
+                await self._process.wait()
+                raise
+        except BaseException as error:
             ours.close()
             self._words.close()
-            raise Trouble(f"ssh cannot be started ({error.strerror})", kind=Kind.MISSING) from None
-        except BaseException:
-            ours.close()
+            if isinstance(error, OSError):
+                raise Trouble(f"ssh cannot be started ({error.strerror})", kind=Kind.MISSING) from None
             raise
         finally:
             theirs.close()
-        self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=ssh_protocol.LINE_LIMIT)
         return self
 
     async def __aexit__(
@@ -171,18 +175,26 @@ class Line:
         said = _telling(words)
         if code != _SSH_FAILED:
             return Trouble(f"{self._place} has no autosync that listens ({said})", absent=True)
-        if any(sign in said.lower() for sign in _REFUSED):
+        if refusal := _refusal(words):
             return Trouble(
-                f"{self._place} does not let us in ({said})",
+                f"{self._place} does not let us in ({refusal})",
                 f"check that this works without a question: ssh -o BatchMode=yes {self._place.destination}",
                 Kind.AUTH,
             )
+        if not words:  # what is silent for too long is given up so
+            return Trouble(f"the ssh connection to {self._place} was lost")
         return Trouble(f"{self._place} cannot be reached by ssh ({said})")
 
     def _signal(self, number: int) -> None:
         # it leads a session of its own, and may have started a proxy
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
+
+
+def _refusal(words: Sequence[str]) -> str | None:
+    """Why we are not let in. A host in between that does not let us in (ProxyJump) is not the last to say something."""
+    refused = [line for line in words if any(sign in line.lower() for sign in _REFUSED)]
+    return _telling(refused) if refused else None
 
 
 def _telling(words: Sequence[str]) -> str:

@@ -27,6 +27,30 @@ def test_progress_of_the_remote_is_no_reason(said, what):
     assert "objects: " not in failure.what
 
 
+def test_the_reason_is_what_ssh_said_and_not_that_nothing_could_be_read():
+    said = (
+        "Authorised users only\noops\ngit@h: Permission denied (publickey).\r\n"
+        "fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\n"
+    )
+    failure = classify(GitError(("fetch",), 128, b"", said.encode()), "origin", "/r")
+    assert failure.what == "origin refuses this machine (git@h: Permission denied (publickey).)"
+
+
+def test_a_host_key_that_is_another_one_is_told_from_one_that_is_not_known():
+    end = "Host key verification failed.\r\nfatal: Could not read from remote repository.\n"
+    changed = (
+        "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n"
+        "IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!\n"
+        "Offending ED25519 key in /home/r/.ssh/known_hosts:7\n"
+    )
+    failure = classify(GitError(("fetch",), 128, b"", f"{changed}{end}".encode()), "origin", "/r")
+    assert (failure.kind, failure.what) == (Kind.AUTH, "origin shows another ssh host key than before")
+    assert "line 7 of /home/r/.ssh/known_hosts" in failure.remedy
+    failure = classify(GitError(("fetch",), 128, b"", end.encode()), "origin", "/r")
+    assert (failure.kind, failure.what) == (Kind.AUTH, "the ssh host key of origin is not known here")
+    assert "git -C /r ls-remote origin" in failure.remedy
+
+
 _GITHUB = "! [remote rejected] main -> main (%s)\nerror: failed to push some refs to 'github.com:team/notes.git'\n"
 # what hosts and git itself say
 REFUSALS = {

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from autosync.relay.failures import PAUSES, Kind
 from autosync.relay.remote import Place, Tracked
 from autosync.relay.transports.base import Subscription
 from autosync.relay.transports.ssh import SshTransport
-from autosync.relay.transports.ssh_line import argv
+from autosync.relay.transports.ssh_line import Line, argv
 from tests.support.git import git
 from tests.support.sshd import Sshd
 from tests.support.wait import eventually
@@ -285,6 +286,59 @@ def test_a_far_side_that_falls_silent_is_given_up_and_shown(tmp_path):
             assert "silent" in made.health.error
             (tmp_path / "gone").unlink()
             await eventually(lambda: made.health.state == "online", "it is back")
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("words", "state", "says"),
+    [
+        (":", "offline", "the ssh connection to server was lost"),
+        ("echo 'ssh: connect to host server port 22: Connection refused'", "offline", "Connection refused"),
+        # a host in between, by ProxyJump
+        (
+            "echo 'jump@host: Permission denied (publickey).'; echo 'Connection closed by UNKNOWN port 65535'",
+            "failed",
+            "server does not let us in (jump@host: Permission denied (publickey).)",
+        ),
+    ],
+    ids=["without a word", "refused", "refused on the way"],
+)
+def test_why_a_server_that_was_there_is_not_heard_any_more(tmp_path, monkeypatch, words, state, says):
+    monkeypatch.setitem(PAUSES, Kind.OFFLINE, (0.01, 0.01))
+    body = f"[ -e {tmp_path}/known ] || {{ touch {tmp_path}/known; echo '{HELLO}'; }}; {{ {words}; }} >&2; exit 255"
+    place = Place("server", command=fake(tmp_path, body))
+
+    async def scenario():
+        async with running(place, subscription(place, "/x")) as (made, _):
+            await eventually(lambda: made.health.state == state, "it is not heard any more")
+            assert says in made.health.error
+
+    asyncio.run(scenario())
+
+
+def test_stopping_while_ssh_is_being_started_leaves_nothing(tmp_path):
+    place = Place("server", command=fake(tmp_path, "exec cat"))
+
+    async def enter():
+        async with Line(place):
+            await asyncio.Event().wait()
+
+    def left() -> tuple[set[str], str]:
+        children = "".join(file.read_text() for file in Path("/proc/self/task").glob("*/children"))
+        return set(os.listdir("/proc/self/fd")), children
+
+    async def body():
+        for steps in range(30):
+            before = left()
+            task = asyncio.create_task(enter())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            # what asyncio closes is closed a moment later
+            await eventually(lambda before=before: left() == before, f"nothing to be left after {steps} steps")
 
     asyncio.run(body())
 
