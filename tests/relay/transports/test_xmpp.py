@@ -592,7 +592,8 @@ def test_two_instances_with_one_address_do_not_fight(config):
 # logging in -------------------------------------------------------------------------------------------
 
 
-def test_a_wrong_password_is_shown_once_and_a_corrected_one_is_used_at_once(server, account, caplog):
+def test_a_wrong_password_is_shown_once_and_a_corrected_one_is_used_at_once(server, account, caplog, monkeypatch):
+    monkeypatch.setitem(PAUSES, Kind.AUTH, (3600.0, 3600.0))
     caplog.set_level(logging.INFO)
 
     async def scenario():

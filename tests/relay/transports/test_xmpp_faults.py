@@ -8,10 +8,11 @@ import logging
 import pytest
 
 from autosync.relay.failures import PAUSES, Kind
-from autosync.relay.transports.xmpp import Limits
+from autosync.relay.transports import xmpp
+from autosync.relay.transports.xmpp import Limits, XmppTransport
 from tests.support.certificates import Authority
 from tests.support.ejabberd import Ejabberd
-from tests.support.played_xmpp import Stage, Talk
+from tests.support.played_xmpp import SASL, Stage, Talk, mechanisms
 from tests.support.prosody import Prosody
 from tests.support.proxy import Proxy
 from tests.support.wait import eventually
@@ -44,6 +45,25 @@ def test_pauses_grow_to_a_limit_and_are_spread():
         first, most = PAUSES[kind]
         assert 1 <= first < most <= longest
     assert PAUSES[Kind.AUTH][0] >= 30, "a wrong password is not tried again and again"
+
+
+@pytest.mark.parametrize(("steady", "grow"), [(3600.0, True), (0.0, False)], ids=["short sessions", "long sessions"])
+def test_pauses_grow_while_the_server_throws_us_out_at_once(tmp_path, monkeypatch, steady, grow):
+    pauses = []
+
+    async def rest(self, seconds, kind):
+        pauses.append(seconds)
+        await asyncio.sleep(0)
+
+    async def part(talk: Talk) -> None:
+        await talk.scram()
+        await talk.bind()
+        raise ConnectionResetError
+
+    monkeypatch.setattr(XmppTransport, "_rest", rest)
+    monkeypatch.setattr(xmpp, "_STEADY", steady)
+    Stage(tmp_path, Authority(tmp_path / "authority"))(part, lambda machine, server: len(pauses) >= 4)
+    assert (pauses[3] > PAUSES[Kind.OFFLINE][0]) is grow
 
 
 # sessions are fresh ones (XEP-0198) -----------------------------------------------------------------------
@@ -111,6 +131,28 @@ def test_a_wrong_password_is_shown_once_however_often_it_is_tried(server, config
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1
     assert "password" in warnings[0]
+
+
+def test_a_refused_password_is_not_tried_at_the_domains_other_addresses(tmp_path, monkeypatch):
+    """An account is not locked for it."""
+    one = xmpp.places
+
+    async def two(config, domain):
+        return await one(config, domain) * 2
+
+    async def part(talk: Talk) -> None:
+        await talk.stream(mechanisms("SCRAM-SHA-1"))
+        await talk.hear("<auth")
+        talk.say(f"<failure {SASL}><not-authorized/></failure>")
+
+    def refused(machine, server):
+        connections.append(server.connections)
+        return machine.state == "failed"
+
+    connections = []
+    monkeypatch.setattr(xmpp, "places", two)
+    Stage(tmp_path, Authority(tmp_path / "authority"))(part, refused)
+    assert connections[-1] == 1
 
 
 def test_an_account_that_is_removed_while_we_are_online(tmp_path):

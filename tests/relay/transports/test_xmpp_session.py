@@ -129,6 +129,14 @@ def test_dvcs_autosync_is_told_again_after_a_reconnect():
     ]
 
 
+def test_dvcs_autosync_is_told_of_pushes_alone():
+    made, _, line, _ = session(**{"dvcs-autosync": True})
+    before = len(line.said)
+    for kind in ("committed", "has", "pushed"):
+        made.announce(announcement(kind=kind))
+    assert len([stanza for stanza in line.said[before:] if stanza.get("type") == "chat"]) == 1
+
+
 def test_one_sender_cannot_crowd_out_another():
     made, recorder, _, memory = session()
     for n in range(1000):
