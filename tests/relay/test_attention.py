@@ -47,6 +47,8 @@ def test_a_flood_is_one_look_a_second(what):
             repository.known = {hint(1).commit}
         for second in range(10):
             for number in range(10_000):
+                if number % 100 == 0:
+                    await asyncio.sleep(0)
                 attention.hear(hint(1) if what == "known" else hint(second * 10_000 + number))
                 if what == "forged with looks":
                     attention.hear(None)
@@ -97,6 +99,29 @@ def test_what_came_during_a_look_is_taken_in_when_it_has_found_something():
         attention.hear(hint(4))
         attention.changed()
         assert repository.asked == 4
+
+    run_jumping(body())
+
+
+def test_a_commit_that_is_not_here_is_looked_for_among_many_that_are():
+    async def body():
+        repository = Repository()
+        repository.known = {hint(number).commit for number in range(20)}
+        attention = Attention(repository)
+        attention.hear(hint(100))
+        for number in (*range(20), 101):
+            attention.hear(hint(number))
+        await asyncio.sleep(1.5)
+        assert len(repository.looks) == 2
+        # and that look is one like any other: the next waits
+        for number in (1, 102):
+            attention.hear(hint(number))
+        await asyncio.sleep(1)
+        assert len(repository.looks) == 3
+        attention.hear(hint(103))
+        assert len(repository.looks) == 3
+        await asyncio.sleep(1.5)
+        assert len(repository.looks) == 4
 
     run_jumping(body())
 

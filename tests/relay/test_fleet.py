@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from types import SimpleNamespace
 
@@ -66,8 +67,15 @@ def test_it_is_remembered_over_restarts_and_damage_costs_the_memory_only(fleet, 
     assert again.report({tmp_path: None}, {}) == fleet.report({tmp_path: None}, {})
     # this relay has not met it yet
     assert again.heard(tmp_path, word("desk"))
-    for damage in (b"{", b'{"/x": 1}', b'{"/x": {"desk": ["refs/heads/main", "no commit", 1, null, true]}}', b"[1]"):
-        file.write_bytes(damage)
+    here = json.dumps(str(tmp_path))
+    for damage in (
+        "{",
+        f"{{{here}: 1}}",
+        f'{{{here}: {{"desk": ["refs/heads/main", "no commit", 1, null, true]}}}}',
+        f'{{{here}: {{"desk": ["main", "{ONE}", 1, null, true]}}}}',
+        "[1]",
+    ):
+        file.write_text(damage)
         assert Fleet(file, clock).report({tmp_path: None}, {}) == []
 
 
@@ -86,6 +94,17 @@ def test_what_the_network_says_is_bounded(fleet, tmp_path):
     rows = fleet.report({tmp_path: None}, {})
     assert len(rows) == 1000
     assert "m1099" in {row["machine"] for row in rows}
+
+
+def test_words_are_written_once_a_minute_however_many_come(fleet, clock, tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr("autosync.relay.fleet.atomic.write", lambda file, data: written.append(data))
+    for number in range(100):
+        fleet.heard(tmp_path, word(f"m{number}"))
+    assert len(written) == 1
+    clock.now += 61
+    fleet.heard(tmp_path, word("desk"))
+    assert len(written) == 2
 
 
 def test_where_a_machine_is_is_said_once_and_a_push_says_it_too(fleet, tmp_path):

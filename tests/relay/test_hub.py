@@ -36,12 +36,14 @@ class Carrier:
         self.subscriptions = []
         self.times = 0
         self.told: list[str] = []
+        self.announced: list[str] = []
 
     def subscribe(self, subscriptions):
         self.times += 1
         self.subscriptions = list(subscriptions)
 
-    def announce(self, announcement): ...
+    def announce(self, announcement):
+        self.announced.append(announcement.commit)
 
     def tell(self, persons, text):
         self.told.append(text)
@@ -162,6 +164,48 @@ def test_a_repository_that_is_no_longer_configured_is_no_longer_asked_to_look(tm
         hub.changed(one)
         await eventually(lambda: two._turns > 1, "the other to look")
         assert one._turns == turns
+
+    run_with_hub(tmp_path, ["one", "two"], scenario)
+
+
+def test_what_a_transport_has_missed_is_told_once_when_it_is_back_and_each_repository_looks(tmp_path):
+    clones(tmp_path, "one", "two")
+
+    async def scenario(hub, one, two):
+        carrier = Carrier()
+        carrier.health = Health("offline")
+        hub.set_transports([carrier])
+        for commit, kind in (("a", "pushed"), ("b", "pushed"), ("c", "committed")):
+            hub.announce(one, Move(BRANCH, commit * 40), kind)
+        # as when the configuration is read again
+        hub.set_transports([carrier])
+        assert hub.has_untold("carrier") and not carrier.announced
+        turns = one._turns, two._turns
+        for _ in range(2):
+            hub.connected("carrier")
+            assert carrier.announced == ["b" * 40]
+        await eventually(lambda: one._turns > turns[0] and two._turns > turns[1], "both to look")
+
+    run_with_hub(tmp_path, ["one", "two"], scenario)
+
+
+def test_what_is_heard_is_for_the_worker_that_is_there_now(tmp_path):
+    clones(tmp_path, "one", "two")
+
+    async def scenario(hub, one, two):
+        (other,) = workers(tmp_path, Herald(), "one")
+        asked = []
+        other.fetch_hint = lambda: asked.append("other")
+        hub.look("x")
+        hub.look("x")
+        waiting = hub._attention[one.repo.path]
+        assert waiting._timer is not None
+        hub.set_workers([other, two])
+        hub.look("x")
+        assert asked == ["other"]
+        hub.set_workers([two])
+        assert waiting._timer is None
+        assert set(hub._attention) == {two.repo.path}
 
     run_with_hub(tmp_path, ["one", "two"], scenario)
 

@@ -16,6 +16,7 @@ from autosync.relay.transports.base import Command
 from autosync.relay.transports.xmpp_audience import Audience, bare
 from autosync.relay.transports.xmpp_session import BURST, Memory, Session
 from autosync.relay.transports.xmpp_stanza import CLIENT, Machine, headline
+from autosync.relay.transports.xmpp_trouble import Trouble
 from tests.support.xmpp import Recorder, announcement
 
 OWN, ME, PEER, STRANGER = "rene@example.org", "rene@example.org/me", "anton@example.net", "mallory@example.org"
@@ -86,6 +87,17 @@ def test_what_a_channel_brings_is_believed_only_once_it_is_open():
     made.heard(word)
     made.heard(stamped(headline(ME, announcement()), f"{ROOM}/anton"))
     assert recorder.announcements == [announcement()]
+
+
+def test_who_turns_up_is_told_by_the_channel_when_it_is_open():
+    made, _, line, memory = asyncio.run(_with_room())
+    memory.outbox.add(announcement(), time.monotonic())
+    there = line.said[0]
+    for is_open, told in ((True, []), (False, [f"{OWN}/attic"])):
+        made.channel.open, made.channel.trouble = is_open, None if is_open else Trouble("left")
+        before = len(line.said)
+        made.heard(stamped(there, f"{OWN}/{'desk' if is_open else 'attic'}"))
+        assert [stanza.get("to") for stanza in line.said[before:] if stanza.get("type") == "headline"] == told
 
 
 async def _with_room():
