@@ -162,6 +162,7 @@ class Actor:
         try:
             merged = await merge(
                 self.repository.git,
+                self.repository.reader(),
                 self.repository.tree_dir,
                 action.head,
                 action.tip,

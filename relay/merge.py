@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autosync.common import rawdiff
 from autosync.common.git import Git, split
+from autosync.common.reader import Reader
 
 from . import accounting, folders, merge_commit, merge_tree, scratch
 from .accounting import Changes, Entry, Side
@@ -33,28 +33,30 @@ class Merge:
     conflicts: tuple[Conflict, ...]
 
 
-async def merge(git: Git, folder: Path, one: str, other: str, *, keep_both: bool, sign: bool = False) -> Merge:
+async def merge(
+    git: Git, reader: Reader, folder: Path, one: str, other: str, *, keep_both: bool, sign: bool = False
+) -> Merge:
     """Merge two diverged commits into a merge commit that no ref names yet.
 
-    ``folder`` is for a temporary index. Raises GitError, among others for commits without common history, OSError.
+    ``reader`` reads the same repository, and ``folder`` is for a temporary index. Raises GitError, among others for
+    commits without common history, Unreadable, OSError.
     """
     git = git.with_config(*merge_tree.SETTINGS)
-    heads, apart = await asyncio.gather(merge_commit.heads(git, one, other), _changes(git, one, other))
+    heads, apart = await asyncio.gather(merge_commit.heads(git, one, other), _changes(reader, one, other))
     commits = heads[0].commit, heads[1].commit
     outcome, (bases, by_base) = await asyncio.gather(
-        merge_tree.merged(git, folder, *commits, apart), _since_bases(git, commits)
+        merge_tree.merged(git, folder, *commits, apart), _since_bases(git, reader, commits)
     )
     if outcome.unmerged and not keep_both:
         found = sorted({stage.path for stage in outcome.unmerged})
         return Merge(None, tuple(Conflict(path, None, "edited on both sides") for path in found))
-    differs = await asyncio.gather(*(_changes(git, commit, outcome.tree) for commit in commits))
+    differs = await asyncio.gather(*(_changes(reader, commit, outcome.tree) for commit in commits))
     sides = Side(by_base[0], differs[0]), Side(by_base[1], differs[1])
     pointers = {path for path, (was, now) in apart.items() if was and now and was[0] == now[0] == _POINTER}
     tree, resolution = outcome.tree, Resolution((), ())
     if outcome.unmerged or pointers or accounting.dropped(*sides) or _may_go_along(bases, sides):
-        merged, *ours = await asyncio.gather(*(_entries(git, one) for one in (outcome.tree, *commits)))
-        base = await _entries(git, bases[0]) if len(bases) == 1 else None
-        resolution = _resolved(outcome, pointers, merged, (ours[0], ours[1]), base, sides, commits)
+        merged = await _entries(git, outcome.tree)
+        resolution = _resolved(outcome, pointers, merged, len(bases) == 1, sides, commits)
         if resolution.conflicts and not keep_both:
             return Merge(None, resolution.conflicts)
         tree = await _edited(git, folder, outcome.tree, merged, resolution.edits)
@@ -62,39 +64,61 @@ async def merge(git: Git, folder: Path, one: str, other: str, *, keep_both: bool
     return Merge(commit, resolution.conflicts)
 
 
+class _Before(Mapping[str, Entry]):
+    """A tree, by another one and how that differs from it: to list each of four large ones would take long."""
+
+    def __init__(self, tree: Tree, changes: Changes) -> None:
+        self._tree = tree
+        self._changes = changes
+
+    def __getitem__(self, path: str) -> Entry:
+        found = self._changes[path][0] if path in self._changes else self._tree.get(path)
+        if found is None:
+            raise KeyError(path)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (path for path in self._tree if path not in self._changes)
+        yield from (path for path, (before, _) in self._changes.items() if before is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 def _resolved(
     outcome: Outcome,
     pointers: set[str],
     merged: Tree,
-    trees: tuple[Tree, Tree],
-    base: Tree | None,
+    one_base: bool,
     sides: tuple[Side, Side],
     commits: tuple[str, str],
 ) -> Resolution:
-    """A pure function: ``merged`` is git's tree, ``trees`` are those of the ``commits``, the newer first, and ``base``
-    is that of the merge base, None if there are several."""
-    newer, older = trees
+    """A pure function: ``merged`` is git's tree, ``sides`` are those of the ``commits``, the newer first, and there is
+    one merge base or several."""
+    newer, older = (_Before(merged, side.differs) for side in sides)
+    base: Tree = _Before(newer, sides[0].by_base[0]) if one_base else {}
     # a blob that neither side has is the result of a merge, which may have markers in it
-    known = {oid for _, oid in newer.values()} | {oid for _, oid in older.values()}
+    changes = [*sides[0].by_base, *sides[1].by_base]
+    known = {entry[1] for change in changes for both in change.values() for entry in both if entry is not None}
     by_path = renamed_paths(outcome.messages)
     # git follows a submodule's history where it is checked out and has both commits: not on every machine
     by_path |= pointers
     by_path |= {s.path for s in outcome.unmerged if s.number > 1 and s.oid not in known}
     while True:
         resolver = Resolver(merged)
-        resolver.by_path(by_path, base or {}, newer, older)
+        resolver.by_path(by_path, base, newer, older)
         resolver.by_stages([s for s in outcome.unmerged if s.path not in by_path], commits)
         now = [
             Side(side.by_base, _after(side.differs, resolver.resolution(), tree))
-            for side, tree in zip(sides, trees, strict=True)
+            for side, tree in zip(sides, (newer, older), strict=True)
         ]
         more = accounting.dropped(*now) - by_path
         if not more:
             break
         by_path |= more
-    if base is not None:
+    if one_base:
         edited = {edit.path for edit in resolver.resolution().edits}
-        for path, goal in _going_along(sides, trees).items():
+        for path, goal in _going_along(sides, (newer, older)).items():
             if path not in edited and path in merged:
                 resolver.move(path, goal, merged[path])
     return resolver.resolution()
@@ -122,16 +146,16 @@ def _going_along(sides: tuple[Side, Side], present: tuple[Collection[str], Colle
     return found
 
 
-async def _since_bases(git: Git, commits: tuple[str, str]) -> tuple[list[str], list[list[Changes]]]:
+async def _since_bases(git: Git, reader: Reader, commits: tuple[str, str]) -> tuple[list[str], list[list[Changes]]]:
     """The merge bases, and how each of the two differs from each."""
     bases = (await git.call("merge-base", "--all", *commits)).text.split()
-    changes = await asyncio.gather(*(_changes(git, base, commit) for commit in commits for base in bases))
+    changes = await asyncio.gather(*(_changes(reader, base, commit) for commit in commits for base in bases))
     return bases, [changes[: len(bases)], changes[len(bases) :]]
 
 
-async def _changes(git: Git, one: str, other: str) -> Changes:
+async def _changes(reader: Reader, one: str, other: str) -> Changes:
     """How two trees differ."""
-    rows = rawdiff.parse((await git.call("diff-tree", "-r", "-z", "--raw", "--no-renames", one, other)).stdout)
+    rows = await asyncio.to_thread(reader.compare, one, other)
     return {os.fsdecode(row.path): (_entry(row.old_mode, row.old), _entry(row.new_mode, row.new)) for row in rows}
 
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autosync.common.git import Git, GitError
+from autosync.common.reader import open_reader
 from autosync.relay import attributes
 from autosync.relay.conflict import copy_name
 from autosync.relay.merge import merge
@@ -65,8 +66,9 @@ class Lab:
     def merge(self, one: str, other: str, keep_both: bool = True):
         """Merge in both orders, insist that it is the same, and return it."""
         bare, own = Git(self.folder, self.folder), self.folder / "own"
+        reader = open_reader(self.folder, bare)
         found, again = (
-            asyncio.run(merge(bare, own, *pair, keep_both=keep_both)) for pair in ((one, other), (other, one))
+            asyncio.run(merge(bare, reader, own, *pair, keep_both=keep_both)) for pair in ((one, other), (other, one))
         )
         assert found == again
         return found
@@ -80,6 +82,14 @@ class Lab:
             content = git(self.folder, "cat-file", "blob", oid) if mode != "160000" else oid
             found[path] = ("" if mode == "100644" else f"{mode}:") + content
         return found
+
+
+def merged_at(repo: Path, one: str, other: str):
+    """Merge in a repository with a work tree."""
+    there = Git(repo)
+    return asyncio.run(
+        merge(there, open_reader(repo / ".git", there), repo / ".git/autosync", one, other, keep_both=True)
+    )
 
 
 #: A git of each kind: this machine's own, and the newest.
@@ -249,9 +259,10 @@ def test_merges_at_once_do_not_disturb_each_other(lab):
     root = lab.commit(files)
     one, other = lab.commit(files | {"0.txt": "2"}, root), lab.commit(files | {"0.txt": "3"}, root, author="two")
     bare, own = Git(lab.folder, lab.folder), lab.folder / "own"
+    reader = open_reader(lab.folder, bare)
 
     async def all_at_once():
-        return await asyncio.gather(*(merge(bare, own, one, other, keep_both=True) for _ in range(8)))
+        return await asyncio.gather(*(merge(bare, reader, own, one, other, keep_both=True) for _ in range(8)))
 
     (commit,) = {found.commit for found in asyncio.run(all_at_once())}
     assert set(files) < set(lab.tree(commit))
@@ -344,7 +355,7 @@ def two_sides(folder: Path, attributes: str) -> list[str]:
 
 def test_a_union_driver_is_honoured(tmp_path):
     heads = two_sides(tmp_path, "log merge=union\n")
-    found = asyncio.run(merge(Git(tmp_path), tmp_path / ".git/autosync", *heads, keep_both=True))
+    found = merged_at(tmp_path, *heads)
     assert found.conflicts == ()
     assert set(git(tmp_path, "show", f"{found.commit}:log").split()) == {"start", "one", "two"}
 
@@ -355,7 +366,7 @@ def test_a_driver_of_the_persons_own_is_honoured(tmp_path):
     driver.write_text('#!/bin/sh\ncat "$2" "$3" | sort -u >"$4" && mv "$4" "$2"\n')
     driver.chmod(0o755)
     git(tmp_path, "config", "merge.both.driver", f"{driver} %O %A %B merged.tmp")
-    found = asyncio.run(merge(Git(tmp_path), tmp_path / ".git/autosync", *heads, keep_both=True))
+    found = merged_at(tmp_path, *heads)
     assert found.conflicts == ()
     assert git(tmp_path, "show", f"{found.commit}:log").split() == ["one", "start", "two"]
 
@@ -363,7 +374,7 @@ def test_a_driver_of_the_persons_own_is_honoured(tmp_path):
 def test_a_driver_that_fails_makes_a_conflict(tmp_path):
     heads = two_sides(tmp_path, "log merge=none\n")
     git(tmp_path, "config", "merge.none.driver", "false %A")
-    found = asyncio.run(merge(Git(tmp_path), tmp_path / ".git/autosync", *heads, keep_both=True))
+    found = merged_at(tmp_path, *heads)
     (conflict,) = found.conflicts
     contents = {git(tmp_path, "show", f"{found.commit}:{name}") for name in ("log", conflict.copy)}
     assert contents == {"start\none", "start\ntwo"}
@@ -393,7 +404,7 @@ def test_the_driver_does_not_depend_on_what_lies_in_the_work_tree(tmp_path, monk
         attributes.unlink()
     elif there != "not committed":
         attributes.write_text(there)
-    found = asyncio.run(merge(Git(tmp_path), tmp_path / ".git/autosync", *heads[1:], keep_both=True))
+    found = merged_at(tmp_path, *heads[1:])
     assert found.conflicts == ()
     assert set(git(tmp_path, "show", f"{found.commit}:{below}log").split()) == {"start", "one", "two"}
     assert list((tmp_path / ".git/autosync").iterdir()) == []
@@ -464,7 +475,7 @@ def test_a_submodule_has_the_same_outcome_where_it_is_checked_out_and_where_not(
         git(one, "commit", "-qam", branch)
         heads.append(git(one, "rev-parse", "HEAD"))
     git(tmp_path, "clone", "-q", str(one), str(other))
-    found = [asyncio.run(merge(Git(repo), repo / ".git/autosync", *heads[1:], keep_both=True)) for repo in (one, other)]
+    found = [merged_at(repo, *heads[1:]) for repo in (one, other)]
     assert found[0] == found[1]
     (conflict,) = found[0].conflicts
     kept = git(other, "rev-parse", f"{found[0].commit}:sub")

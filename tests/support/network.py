@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import fcntl
 import heapq
+import math
 import os
 import random
 import select
@@ -28,6 +29,8 @@ CLIENT, SERVER = "10.99.1.1", "10.99.1.2"
 CLIENT6, SERVER6 = "fd99::1", "fd99::2"
 _CLONE_NEWNET = 0x40000000
 _TUN = Path("/dev/net/tun")
+#: Seconds that a packet waits at most for those before it.
+_QUEUE = 1.0
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 
 
@@ -61,10 +64,11 @@ class Network:
         """Every packet is lost without a word, in both directions."""
         self.flow(loss=1.0)
 
-    def flow(self, delay: float = 0.0, loss: float = 0.0) -> None:
-        """Packets pass after ``delay`` seconds, but for a share ``loss`` of them, each for itself."""
+    def flow(self, delay: float = 0.0, loss: float = 0.0, rate: float = math.inf) -> None:
+        """Packets pass after ``delay`` seconds, but for a share ``loss`` of them, each for itself, and no more than
+        ``rate`` bytes a second in each direction. Those that would wait for more than a second are lost, too."""
         assert self._line is not None
-        self._line.delay, self._line.loss = delay, loss
+        self._line.delay, self._line.loss, self._line.rate = delay, loss, rate
 
     @property
     def lost(self) -> int:
@@ -114,7 +118,9 @@ class _Line(threading.Thread):
         self._other = dict(zip(ends, reversed(ends), strict=True))
         self._wake, self._waker = os.pipe()
         self._dice = random.Random(1)
+        self._free = dict.fromkeys(ends, 0.0)
         self.delay = self.loss = 0.0
+        self.rate = math.inf
         self.lost = 0
 
     def run(self) -> None:
@@ -128,11 +134,13 @@ class _Line(threading.Thread):
             now = time.monotonic()
             for end in ready:
                 packet = os.read(end, 65536)
-                if self._dice.random() < self.loss:
+                free = max(now, self._free[end])
+                if self._dice.random() < self.loss or free > now + _QUEUE:
                     self.lost += 1
                 else:
                     number += 1
-                    heapq.heappush(under_way, (now + self.delay, number, self._other[end], packet))
+                    self._free[end] = free + len(packet) / self.rate
+                    heapq.heappush(under_way, (self._free[end] + self.delay, number, self._other[end], packet))
             while under_way and under_way[0][0] <= now:
                 os.write(under_way[0][2], heapq.heappop(under_way)[3])
 
