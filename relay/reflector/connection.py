@@ -8,7 +8,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, cast
 
-from . import protocol
+from . import places, protocol
 from .rates import Bucket, Pacer
 
 if TYPE_CHECKING:
@@ -25,9 +25,10 @@ _USER_TIMEOUT = 60_000
 class Connection(asyncio.BufferedProtocol):
     """One client."""
 
-    __slots__ = ("_allowance", "_greeted", "_lines", "_pacer", "_server", "_timer", "_transport")
+    __slots__ = ("_allowance", "_greeted", "_lines", "_pacer", "_server", "_timer", "_transport", "address")
 
     def __init__(self, server: ReflectorServer) -> None:
+        self.address = ""
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._lines = protocol.Lines()
@@ -39,6 +40,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
         self._transport = transport
+        self.address = places.of(transport.get_extra_info("peername"))
         if not self._server.opened(self):
             if not self._server.tls:
                 transport.write(protocol.BUSY)
@@ -57,7 +59,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._transport = transport
         self._allowance = Bucket(self._server.limits.rate, self._server.limits.burst)
-        self._server.hub.add(self, protocol.EVERYBODY)
+        self._server.subscribe(self, protocol.EVERYBODY)
         self._write(protocol.CONNECTED)
         if self._server.pace == "all":
             self._pace()
@@ -131,10 +133,10 @@ class Connection(asyncio.BufferedProtocol):
             case "subscribe":
                 self._recognise(request.channel)
                 last = server.last_words.get(request.channel)
-                if server.hub.add(self, request.channel) and last is not None:
+                if server.subscribe(self, request.channel) and last is not None:
                     self.deliver(request.channel, protocol.delivery(request.channel, last))
             case "unsubscribe":
-                server.hub.remove(self, request.channel)
+                server.unsubscribe(self, request.channel)
             case "ping":
                 # to a paced client any line is an answer, so that one that waits already will do
                 self.deliver(b"", b"%d\n" % int(time.time()))

@@ -12,11 +12,10 @@ _ENTRY = 200
 
 
 class Hub(Generic[_Reader]):
-    """Subscriptions in both directions, at most ``per_reader`` each and ``total`` altogether."""
+    """Subscriptions in both directions, at most ``per_reader`` each."""
 
-    def __init__(self, per_reader: int, total: int) -> None:
+    def __init__(self, per_reader: int) -> None:
         self._per_reader = per_reader
-        self._total = total
         self._readers: dict[bytes, set[_Reader]] = {}
         self._channels: dict[_Reader, set[bytes]] = {}
         self.subscriptions = 0
@@ -26,27 +25,32 @@ class Hub(Generic[_Reader]):
         """Channels that somebody hears."""
         return len(self._readers)
 
+    def may_add(self, reader: _Reader, channel: bytes) -> bool:
+        """Whether it is not subscribed yet, and has not too many."""
+        own = self._channels.get(reader, ())
+        return channel not in own and len(own) < self._per_reader
+
     def add(self, reader: _Reader, channel: bytes) -> bool:
-        """Subscribe; False when it was subscribed already or is over a limit."""
-        own = self._channels.setdefault(reader, set())
-        if channel in own or len(own) >= self._per_reader or self.subscriptions >= self._total:
+        """Subscribe; False when it was subscribed already or has too many."""
+        if not self.may_add(reader, channel):
             return False
-        own.add(channel)
+        self._channels.setdefault(reader, set()).add(channel)
         self._readers.setdefault(channel, set()).add(reader)
         self.subscriptions += 1
         return True
 
-    def remove(self, reader: _Reader, channel: bytes) -> None:
-        """End a subscription, if there is one."""
+    def remove(self, reader: _Reader, channel: bytes) -> bool:
+        """End a subscription; False when there is none."""
         own = self._channels.get(reader)
         if own is None or channel not in own:
-            return
+            return False
         own.remove(channel)
         readers = self._readers[channel]
         readers.remove(reader)
         if not readers:
             del self._readers[channel]
         self.subscriptions -= 1
+        return True
 
     def forget(self, reader: _Reader) -> None:
         """End all subscriptions of a reader."""

@@ -19,6 +19,7 @@ from typing import Literal
 from . import protocol
 from .connection import Connection
 from .hub import Hub, LastWords
+from .places import Places
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Counters:
     started: float = field(default_factory=time.time)
     accepted: int = 0
     refused: int = 0
+    gave_way: int = 0
     announcements: int = 0
     deliveries: int = 0
     slow: int = 0
@@ -87,7 +89,7 @@ class ReflectorServer:
         self.pace = pace
         self.pace_interval = pace_interval
         self.counters = Counters()
-        self.hub: Hub[Connection] = Hub(self.limits.channels, self.limits.subscriptions)
+        self.hub: Hub[Connection] = Hub(self.limits.channels)
         self.last_words = LastWords(self.limits.memory)
         self.receive_buffer = bytearray(_RECEIVE)
         self._host = host
@@ -96,6 +98,8 @@ class ReflectorServer:
         self._given = sockets
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
+        self._places: Places[Connection] = Places(self.limits.connections)
+        self._subscriptions: Places[Connection] = Places(self.limits.subscriptions)
         self._handshakes: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
 
@@ -151,6 +155,7 @@ class ReflectorServer:
             "subscriptions": self.hub.subscriptions,
             "accepted": counters.accepted,
             "refused": counters.refused,
+            "gave-way": counters.gave_way,
             "announcements": counters.announcements,
             "deliveries": counters.deliveries,
             "slow-readers-dropped": counters.slow,
@@ -171,20 +176,52 @@ class ReflectorServer:
 
     def opened(self, connection: Connection) -> bool:
         """A client connected; False when there is no room for it."""
-        if len(self._connections) >= self.limits.connections:
+        if not self._room(self._places, connection):
             self.counters.refused += 1
             return False
         self.counters.accepted += 1
         self._connections.add(connection)
+        self._places.take(connection, connection.address)
         self._empty.clear()
         return True
 
     def closed(self, connection: Connection) -> None:
         """A client is gone."""
         self._connections.discard(connection)
-        self.hub.forget(connection)
+        self._forget(connection)
         if not self._connections:
             self._empty.set()
+
+    def subscribe(self, connection: Connection, channel: bytes) -> bool:
+        """The client hears a channel; False when it did already, or there is no room."""
+        if not self.hub.may_add(connection, channel) or not self._room(self._subscriptions, connection):
+            return False
+        self.hub.add(connection, channel)
+        self._subscriptions.take(connection, connection.address)
+        return True
+
+    def unsubscribe(self, connection: Connection, channel: bytes) -> None:
+        """It hears the channel no more."""
+        if self.hub.remove(connection, channel):
+            self._subscriptions.leave(connection, connection.address, 1)
+
+    def _room(self, places: Places[Connection], connection: Connection) -> bool:
+        """Whether there is a place for it. If all are taken, whoever has most gives way."""
+        if not places.full:
+            return True
+        other = places.giving_way(connection.address)
+        if other is None:
+            return False
+        self.counters.gave_way += 1
+        # its place is free now, and not when the loop comes to its end
+        self._forget(other)
+        other.abort()
+        return True
+
+    def _forget(self, connection: Connection) -> None:
+        self.hub.forget(connection)
+        for places in (self._places, self._subscriptions):
+            places.leave(connection, connection.address)
 
     @property
     def tls(self) -> bool:
