@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import platform
+import select
 import shutil
 import signal
 import sys
@@ -104,11 +105,11 @@ def exit_code(
         return EXIT_PROBLEM
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # the reader of our output went away (`autosync log | head`): not our problem
-        _let_go_of(sys.stdout)
-        return EXIT_OK
     except Exception as error:  # noqa: BLE001 - the one place where bugs end
+        if isinstance(error, BrokenPipeError) and _unread():
+            # the reader of our output went away (`autosync log | head`): not our problem
+            _let_go_of(sys.stdout)
+            return EXIT_OK
         if isinstance(error, OSError) and error.errno == errno.EIO and _hung_up():
             _let_go_of(sys.stdout)
             _let_go_of(sys.stderr)
@@ -119,6 +120,14 @@ def exit_code(
 def _let_go_of(stream: TextIO) -> None:
     """Let the interpreter not stumble once more over what cannot be written when it flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _unread() -> bool:
+    """Whether nobody reads any more what this prints: another pipe or socket that breaks is no end without trouble."""
+    output = select.poll()
+    for descriptor in (1, 2):
+        output.register(descriptor, 0)
+    return any(state & (select.POLLERR | select.POLLHUP) for _, state in output.poll(0))
 
 
 def _hung_up() -> bool:
@@ -153,7 +162,7 @@ def _bug(program: str, error: Exception, report_folder: Callable[[], Path], say:
     try:
         where = f"The details are in {write_report(error, report_folder())}; please report it."
     except OSError:
-        traceback.print_exception(error)
+        print(masked("".join(traceback.format_exception(error))), end="", file=sys.stderr)
         where = "The details are above; please report it."
     what = masked(f"this is a bug in autosync ({type(error).__name__}: {error})")
     say(f"{program}: {what}. {where}")
