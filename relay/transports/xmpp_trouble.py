@@ -69,6 +69,9 @@ def no_mechanism() -> Trouble:
 
 def stream_ended(condition: str, text: str, address: str) -> Trouble:
     """A stream error of RFC 6120, section 4.9.3; ``address`` is ours."""
+    if condition == "conflict" and text and "replaced" not in text.lower():
+        # ejabberd's word also for an account that was removed; but servers may say that in other languages
+        return Trouble(f"the XMPP server ended the session{_quoted(text)}", conflict=True)
     if condition == "conflict":
         return Trouble(
             f"another program uses the address {address}",

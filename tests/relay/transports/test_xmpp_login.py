@@ -320,7 +320,13 @@ def certificate_error() -> ssl.SSLCertVerificationError:
         (xmpp_trouble.stream_ended("host-unknown", "", "a@b/c"), Kind.AUTH, "serve b"),
         (xmpp_trouble.stream_ended("system-shutdown", "", "a@b/c"), Kind.OFFLINE, "stops"),
         (xmpp_trouble.stream_ended("policy-violation", "\x1b[2Jbe\nquiet" + "x" * 500, "a@b/c"), Kind.OFFLINE, "quiet"),
-        (xmpp_trouble.stream_ended("conflict", "", "a@b/c"), Kind.OFFLINE, "a@b/c"),
+        (xmpp_trouble.stream_ended("conflict", "", "a@b/c"), Kind.OFFLINE, "another program uses the address a@b/c"),
+        (xmpp_trouble.stream_ended("conflict", "Replaced by new connection", "a@b/c"), Kind.OFFLINE, "another program"),
+        (
+            xmpp_trouble.stream_ended("conflict", "User removed", "a@b/c"),
+            Kind.OFFLINE,
+            "ended the session: User removed",
+        ),
     ],
 )
 def test_every_trouble_has_words_and_a_remedy(trouble, kind, words):
@@ -329,4 +335,4 @@ def test_every_trouble_has_words_and_a_remedy(trouble, kind, words):
     assert trouble.remedy
     assert trouble.what.isprintable()
     assert len(trouble.what) < 400
-    assert trouble.conflict == ("another program" in trouble.what)
+    assert trouble.conflict == ("another program" in trouble.what or "ended the session" in trouble.what)

@@ -149,6 +149,50 @@ def test_dvcs_autosync_is_told_of_pushes_alone():
     assert len([stanza for stanza in line.said[before:] if stanza.get("type") == "chat"]) == 1
 
 
+def test_a_ping_of_the_server_is_answered():
+    made, _, line, _ = session()
+    before = len(line.said)
+    for sender in ("example.org", "elsewhere.example"):
+        ping = ET.fromstring(f"<iq xmlns='{CLIENT}' type='get' id='7'><ping xmlns='urn:xmpp:ping'/></iq>")
+        made.heard(stamped(ping, sender))
+    assert [(said.get("to"), said.get("type")) for said in line.said[before:]] == [("example.org", "result")]
+
+
+def test_nothing_more_is_said_to_a_server_that_does_not_take_it():
+    made, _, line, memory = session()
+    before = len(line.said)
+    line.congested = True
+    memory.outbox.letters.append((OWN, "hello"))
+    made.announce(announcement())
+    made.post()
+    assert len(line.said) == before
+    line.congested = False
+    made.post()
+    assert [said.get("type") for said in line.said[before:]] == ["chat"]
+
+
+def test_other_repositories_are_told_to_all_that_had_our_presence():
+    made, _, line, memory = asyncio.run(_with_room())
+    made.channel.open = True
+    made.heard(stamped(line.said[0], f"{PEER}/desk"))
+    before = len(line.said)
+    memory.repositories = ("notes",)
+    made.renew()
+    said = line.said[before:]
+    assert [stanza.get("to") for stanza in said] == [None, PEER, f"{PEER}/desk", made.channel.us]
+    assert all(stanza.find("{urn:autosync:0}machine").get("repositories") for stanza in said)
+
+
+def test_what_was_said_before_a_room_was_entered_is_said_in_it():
+    made, _, line, memory = asyncio.run(_with_room())
+    memory.outbox.add(announcement(), time.monotonic())
+    before = len(line.said)
+    made.announce(announcement())
+    assert len(line.said) == before
+    made.channel._become(None)
+    assert [(said.get("to"), said.get("type")) for said in line.said[before:]] == [(ROOM, "groupchat")]
+
+
 def test_one_sender_cannot_crowd_out_another():
     made, recorder, _, memory = session()
     for n in range(1000):
