@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autosync.common import checkout, locks
-from autosync.common.git import NETWORK_LIMIT, GitError, Result, split
+from autosync.common.child import Result
+from autosync.common.git import NETWORK_LIMIT, GitError, split
 from autosync.common.repository import Repository
 
 from . import casing

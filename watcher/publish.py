@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from autosync.common import reflocks
+from autosync.common.child import Result
 from autosync.common.errors import Problem
-from autosync.common.git import LOCAL_LIMIT, GitError, Result
+from autosync.common.git import LOCAL_LIMIT, GitError
 from autosync.common.reader import Head
 from autosync.common.repository import Repository
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from autosync.common.git import Git, GitError, GitTimeout, _MemoryFile, clean_environment, split
+from autosync.common.child import _MemoryFile
+from autosync.common.git import Git, GitError, GitTimeout, clean_environment, split
 from autosync.common.masking import masked
 from tests.support.git import git
 from tests.support.wait import eventually, until
@@ -99,8 +100,8 @@ def test_cancelling_ends_the_child_first(repo, tmp_path):
 
 
 def test_progress_of_a_slow_command_is_passed_on_and_kept(repo, tmp_path, monkeypatch):
-    monkeypatch.setattr("autosync.common.git.PROGRESS_AFTER", 0.0)
-    monkeypatch.setattr("autosync.common.git.PROGRESS_EVERY", 0.01)
+    monkeypatch.setattr("autosync.common.child.PROGRESS_AFTER", 0.0)
+    monkeypatch.setattr("autosync.common.child.PROGRESS_EVERY", 0.01)
     # one each: a second reader of the same one may meet the first writer before that has closed it
     gates, lines = [tmp_path / "first", tmp_path / "second"], []
     for gate in gates:

@@ -17,8 +17,8 @@ from tests.support.wait import eventually
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    monkeypatch.setattr("autosync.common.git.PROGRESS_AFTER", 0.0)
-    monkeypatch.setattr("autosync.common.git.PROGRESS_EVERY", 0.01)
+    monkeypatch.setattr("autosync.common.child.PROGRESS_AFTER", 0.0)
+    monkeypatch.setattr("autosync.common.child.PROGRESS_EVERY", 0.01)
     monkeypatch.setattr("autosync.common.progress.QUIET", 0.0)
 
 

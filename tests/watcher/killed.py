@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from autosync.common import git, locks
+from autosync.common import child, locks
 from autosync.common.config import Settings
 from autosync.common.desktop import Desktop
 from autosync.common.repository import Repository
@@ -56,8 +56,8 @@ async def commit(root: Path, paths: list[str]) -> None:
     repository = Repository.open(root)
     repository.make_own_folders()
     committer = Committer(repository, Settings(), Identity("laptop", "person"), Asking(root, Desktop(), lambda: None))
-    around(git._Child, "__init__")  # before a command, and while it runs
-    around(git._Child, "result")  # after it
+    around(child.Child, "__init__")  # before a command, and while it runs
+    around(child.Child, "result")  # after it
     for name in ("link", "unlink"):
         around(os, name)
     for name in ("replace", "unlink", "write_text"):
