@@ -14,7 +14,7 @@ from autosync.common.git import GitError
 from autosync.common.repository import Repository
 from autosync.common.shared import SharedSettings
 from autosync.common.shell import typed
-from autosync.watcher.tree import is_repository
+from autosync.watcher.nested import is_repository
 
 from .answering import opened
 

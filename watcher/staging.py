@@ -15,9 +15,9 @@ from pathlib import Path
 from autosync.common.git import Git, GitError, GitTimeout
 
 from . import quarantine
+from .nested import is_repository
 from .patterns import Patterns
 from .quarantine import Held
-from .tree import is_repository
 
 #: Seconds that hashing a batch may take.
 LIMIT = 3600.0

@@ -13,12 +13,13 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable
-from pathlib import Path
 from typing import Protocol
 
 from autosync.common import inotify
 from autosync.common.inotify import Event, Inotify
 
+from .folder import Folder
+from .nested import is_repository
 from .settle import Kind
 
 _MASK = (
@@ -58,27 +59,6 @@ class Sink(Protocol):
     def renew(self, path: bytes) -> None:
         """Which folders below ``path`` are to be watched depends on what is tracked there: `Tree.renew` has to be
         called, and a scan to follow."""
-
-
-class Folder:
-    """One watched folder. ``parent`` is None for the root and for one that was dropped."""
-
-    __slots__ = ("children", "name", "parent", "watch")
-
-    def __init__(self, parent: Folder | None, name: bytes) -> None:
-        self.parent = parent
-        self.name = name
-        self.watch = -1
-        self.children: dict[bytes, Folder] | None = None
-
-    def subtree(self) -> Iterable[Folder]:
-        """This folder and all below it."""
-        stack = [self]
-        while stack:
-            folder = stack.pop()
-            if folder.children:
-                stack.extend(folder.children.values())
-            yield folder
 
 
 class Tree:
@@ -129,7 +109,7 @@ class Tree:
     def renew(self, path: bytes, tracked: Collection[bytes]) -> None:
         """Look again which folders below ``path`` are to be watched. No file is marked, and events from there are
         dropped until it is done: the caller has to scan afterwards."""
-        folder = self._find(path)
+        folder = self._root.find(path)
         if folder is None:
             return
         self._tracked = tracked
@@ -152,7 +132,7 @@ class Tree:
                 self._handle_self(folder, mask)
                 continue
             if watch not in known or mask & inotify.ISDIR:
-                known[watch] = self._path(folder)
+                known[watch] = folder.path(self._root)
             base = known[watch]
             if base is None:
                 continue
@@ -255,9 +235,7 @@ class Tree:
                 return  # gone again, or no folder any more: there is an event for that
         else:
             self._by_watch[folder.watch] = folder
-        if parent.children is None:
-            parent.children = {}
-        parent.children[name] = folder
+        folder.attach()
         self._to_read.append((folder, path, mark))
 
     def _read(self, folder: Folder, path: bytes, mark: bool) -> None:
@@ -299,13 +277,7 @@ class Tree:
                 self._enter(folder, name, child, mark)
 
     def _detach(self, folder: Folder) -> None:
-        parent = folder.parent
-        if parent is not None and parent.children is not None and parent.children.get(folder.name) is folder:
-            del parent.children[folder.name]
-            if not parent.children:
-                parent.children = None
-        for one in folder.subtree():
-            one.parent = None
+        folder.detach()
         self._leaving.append(folder)
 
     def _forget_below(self, path: bytes) -> None:
@@ -322,37 +294,3 @@ class Tree:
                     del self._by_watch[folder.watch]
                     self._inotify.unwatch(folder.watch)
         self._leaving.clear()
-
-    def _path(self, folder: Folder) -> bytes | None:
-        """The folder's path, empty for the root, None when it was dropped."""
-        parts = []
-        while folder.parent is not None:
-            parts.append(folder.name)
-            folder = folder.parent
-        if folder is not self._root:
-            return None
-        parts.reverse()
-        return b"/".join(parts)
-
-    def _find(self, path: bytes) -> Folder | None:
-        folder = self._root
-        for name in path.split(b"/") if path else ():
-            child = (folder.children or {}).get(name)
-            if child is None:
-                return None
-            folder = child
-        return folder
-
-
-def is_repository(path: bytes) -> bool:
-    """Whether a folder that is not the root is a repository of its own (a `.git` that git would take for one)."""
-    entry = path + b"/.git"
-    try:
-        mode = os.lstat(entry).st_mode
-        if stat.S_ISREG(mode):
-            with Path(os.fsdecode(entry)).open("rb") as file:
-                return file.read(8) == b"gitdir: "
-    except OSError:
-        return False
-    # gitrepository-layout(5): what git itself asks of a git directory
-    return all(os.path.lexists(entry + b"/" + name) for name in (b"HEAD", b"objects", b"refs"))
