@@ -27,13 +27,15 @@ from autosync.common.reader import Reader
 from autosync.common.repository import Repository
 from autosync.common.shell import typed
 
-from . import brake, context, courtesy, journal, message, quarantine, rawdiff, scan, staging
+from . import brake, context, courtesy, journal, message, quarantine, rawdiff, staging
 from .asking import Asking
+from .by_hand import ByHand
 from .candidates import Candidates, Finder
 from .courtesy import Hold, Mark
 from .gitconfig import GitConfig
 from .identity import Identity
 from .ignores import own_patterns
+from .left_alone import LeftAlone
 from .message import Change
 from .overlap import overlapped
 from .patterns import Patterns
@@ -42,10 +44,6 @@ from .publish import Publisher, last_line
 from .quarantine import Held
 
 _log = logging.getLogger(__name__)
-# git writes the index a moment before HEAD when it switches: that moment looks like staged changes
-_LEAST_STAGED_HOLD = 2.0
-# After `staged-hold` the rest is committed; the staged files themselves after so many times that.
-_FORGOTTEN = 10
 _DIFF = ("--raw", "-z", "--no-renames")
 
 
@@ -81,14 +79,9 @@ class Committer:
         #: A commit of ours is on its way into index and branch.
         self.publishes = False
         self.config = GitConfig(repository)
-        self._own_patterns = own_patterns(settings.exclude, settings.builtin_ignores)
-        #: What is left alone besides git's ignore rules.
-        self.ignored = Patterns(self._own_patterns)
+        self.left_alone = LeftAlone(repository, own_patterns(settings.exclude, settings.builtin_ignores))
         self._secrets = Patterns(quarantine.SECRET_NAMES if settings.quarantine is None else settings.quarantine)
-        self._clean: Mark | None = None
-        self._staged_since: tuple[frozenset[Row], float] | None = None
-        self._tracked_ignored: set[bytes] | None = None
-        self._tracked_ignored_at: tuple[int, int, int] | None = None
+        self.by_hand = ByHand(settings.staged_hold)
         self._empty_tree: str | None = None
         self._last_seen: str | None = None
 
@@ -112,7 +105,7 @@ class Committer:
         said = journal.recover(self.repository, self.repository.reader().head().commit)
         if said:
             _log.warning("%s: %s", self.repository.path, said)
-        self._clean = None
+        self.by_hand.clean = None
         return said is not None
 
     async def post_commit(self) -> None:
@@ -129,23 +122,12 @@ class Committer:
     def rules(self) -> staging.Rules:
         """What decides about single paths now."""
         allowed = Patterns(self.config.all("autosync.allow"))
-        return staging.Rules(self.ignored, self._secrets, allowed, self.settings.max_file_size)
-
-    async def tracked_but_ignored(self) -> set[bytes]:
-        """Tracked files that ignore rules match, remembered while nobody else changes the index: our own
-        commits add none. Raises GitError."""
-        index = self.repository.index_mark()
-        if self._tracked_ignored is None or self._tracked_ignored_at != index:
-            self._tracked_ignored = await scan.tracked_but_ignored(self.repository.git, self._own_patterns)
-            self._tracked_ignored_at = index
-        return self._tracked_ignored
+        return staging.Rules(self.left_alone.patterns, self._secrets, allowed, self.settings.max_file_size)
 
     def leaves_alone(self, path: bytes, folders_known: bool = True) -> bool:
         """Whether the path is left alone for certain, without asking anybody. ``folders_known``: the folders that
         it is in are not ignored."""
-        if self.publishes or self._tracked_ignored is None or path in self._tracked_ignored:
-            return False
-        return self.ignored.match_entry(path, False) if folders_known else self.ignored.match(path)
+        return not self.publishes and self.left_alone.holds(path, folders_known)
 
     @contextlib.contextmanager
     def publishing(self) -> Iterator[None]:
@@ -156,19 +138,10 @@ class Committer:
         finally:
             self.publishes = False
 
-    def index_moved(self) -> None:
-        """Somebody else may have changed the index."""
-        if self._tracked_ignored_at != self.repository.index_mark():
-            self._tracked_ignored = None
-
     def made(self, commit: str | None) -> bool:
         """Whether this commit was the last one made, or seen, here."""
         seen, self._last_seen = self._last_seen, commit
         return commit == seen
-
-    def rules_changed(self) -> None:
-        """Ignore rules have changed."""
-        self._tracked_ignored = None
 
     async def base(self, commit: str | None) -> str:
         """A name for what ``commit`` holds: the empty tree on an unborn branch."""
@@ -181,45 +154,20 @@ class Committer:
 
     async def staged_by_hand(self, mark: Mark) -> list[Row]:
         """How the index differs from HEAD."""
-        if mark == self._clean:
+        if mark == self.by_hand.clean:
             return []
         base = await self.base(mark.commit)
         staged = parse((await self.repository.git.call("diff-index", "--cached", *_DIFF, base, "--")).stdout)
         if not staged:
-            self._clean = mark
-            self._staged_since = None
+            self.by_hand.none(mark)
         return staged
-
-    def staged_hold(self, staged: Collection[Row]) -> Hold | None:
-        """Whether to wait for the person who staged something."""
-        unmerged = [row.path for row in staged if row.status == b"U"]
-        if unmerged:
-            name = message.escaped(unmerged[0])
-            return Hold("unmerged", f"{name} has an unresolved conflict", f"resolve it, then: git add {name}")
-        left = max(self.settings.staged_hold, _LEAST_STAGED_HOLD) - self._staged_age(staged)
-        if left <= 0:
-            return None
-        count = "1 change is" if len(staged) == 1 else f"{len(staged)} changes are"
-        return Hold("staged", f"{count} staged by hand", "git commit, or git restore --staged .", again_in=left)
-
-    def forgotten(self, staged: Collection[Row]) -> bool:
-        """Whether what is staged has been so for so long that it is committed as it is on the disk."""
-        return self._staged_age(staged) >= _FORGOTTEN * max(self.settings.staged_hold, _LEAST_STAGED_HOLD)
-
-    def _staged_age(self, staged: Collection[Row]) -> float:
-        """Seconds since just this was staged. (The index itself changes with every `git status`.)"""
-        now, rows = time.monotonic(), frozenset(staged)
-        if self._staged_since is None or self._staged_since[0] != rows:
-            self._staged_since = rows, now
-        return now - self._staged_since[1]
 
     def published(self, before: Mark, after: Mark, clean: bool) -> None:
         """A commit of ours led from one mark to the other; ``clean``: index and HEAD agree now."""
-        self._clean = after if clean else None
+        self.by_hand.clean = after if clean else None
         self.confirmed = False
         self._last_seen = after.commit
-        if self._tracked_ignored_at == before.index:
-            self._tracked_ignored_at = after.index
+        self.left_alone.committed(before.index, after.index)
 
 
 class _Attempt:
@@ -242,7 +190,7 @@ class _Attempt:
             return Outcome(hold=hold)
         mark = observed.mark
         staged = await self._of.staged_by_hand(mark)
-        if staged and (hold := self._of.staged_hold(staged)) is not None:
+        if staged and (hold := self._of.by_hand.hold(staged, self._started)) is not None:
             return Outcome(hold=hold)
         base = await self._of.base(mark.commit)
         outcome = Outcome()
@@ -296,7 +244,7 @@ class _Attempt:
     def _beside(self, staged: Collection[Row], paths: list[bytes], outcome: Outcome) -> list[bytes]:
         """The paths to commit while others are staged by hand: those others wait for the person."""
         by_hand = {row.path for row in staged}
-        if self._of.forgotten(staged):
+        if self._of.by_hand.forgotten(staged, self._started):
             return list(by_hand.union(paths))
         commit = f"git -C {typed(self._repository.path)} commit"
         waiting = Held("it has changes staged by hand", commit, tried_again=True, staged=True)
@@ -309,7 +257,7 @@ class _Attempt:
     ) -> int | None:
         """Stage in the private index; returns how many tracked files may have vanished, None when nothing differs."""
         await self._of.config.refresh(mark.branch)
-        finder = Finder(self._repository, reader, self._of.config, self._of.rules(), self._of.tracked_but_ignored)
+        finder = Finder(self._repository, reader, self._of.config, self._of.rules(), self._of.left_alone.tracked)
         before = staging.file_mark(self._private)
         vanished = 0
 

@@ -32,11 +32,11 @@ class Folders:
 
     async def look(self) -> None:
         """Ask which folders are watched although they are ignored. Raises GitError."""
-        self._kept = scan.folders_of(await self.committer.tracked_but_ignored())
+        self._kept = scan.folders_of(await self.committer.left_alone.tracked())
 
     async def more_are_tracked(self) -> bool:
         """Whether files are tracked in ignored folders that are not watched yet. Raises GitError."""
-        tracked = await self.committer.tracked_but_ignored()
+        tracked = await self.committer.left_alone.tracked()
         return bool(scan.folders_of(tracked) - self._kept)
 
     def forget_rules(self) -> None:
@@ -45,7 +45,7 @@ class Folders:
 
     def unwanted(self, folders: list[bytes]) -> Collection[bytes]:
         """Those of the folders that are ignored and hold no tracked file."""
-        ignored = self.committer.ignored
+        ignored = self.committer.left_alone.patterns
         unwanted = {folder for folder in folders if ignored.match_entry(folder, True)}
         rest = [folder + b"/" for folder in folders if folder not in unwanted]
         if rest:

@@ -147,7 +147,7 @@ class Session:
         if not hints.rules:
             return False
         folders = hints.take_rules()
-        self.committer.rules_changed()
+        self.committer.left_alone.rules_changed()
         watch.renew(folders, await self._folders.tracked())
         await self._read_folders()
         await self._scan()
@@ -169,7 +169,7 @@ class Session:
         """Ask git for every difference and mark those that are not marked yet."""
         with self._standing.meter.during("looking for changes"):
             changed = await scan.changed(self.repository.git)
-            await self.committer.tracked_but_ignored()
+            await self.committer.left_alone.tracked()
         now = time.monotonic()
         self._attempts.scanned(changed)
         for path in changed:
@@ -226,7 +226,7 @@ class Session:
         if self.committer.publishes:
             self._moved_meanwhile = True  # most likely by us: looked at when it is done
             return
-        self.committer.index_moved()
+        self.committer.left_alone.index_moved()
         with contextlib.suppress(Unreadable):
             self._head_moved |= not self.committer.made(self.repository.reader().head().commit)
 
