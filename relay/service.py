@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,9 +19,7 @@ from autosync.common.errors import Problem
 from autosync.common.frugal import give_back
 from autosync.common.git import GitError
 from autosync.common.instance import Instance
-from autosync.common.shell import typed
 from autosync.common.systemd import ServiceManager, repositories
-from autosync.common.version import version
 
 from . import arrivals, notes
 from .announcement import Announcement, Kind
@@ -34,7 +30,7 @@ from .fleet import Fleet
 from .hub import Hub, soon
 from .notes import NoteWatch
 from .notices import Notices, Ways
-from .report import report
+from .requests import Requests
 from .state import Move
 from .transports.base import Attendant, Subscription, Transport
 from .transports.build import build
@@ -71,7 +67,6 @@ class Service:
         self._group: asyncio.TaskGroup | None = None
         self._watch: NoteWatch | None = None
         self._watched: set[Path] = set()
-        self._started = time.time()
         self._config_problem: Problem | None = None
         self._reload_timer: asyncio.TimerHandle | None = None
         self._reload_due: float | None = None
@@ -86,15 +81,17 @@ class Service:
                 f"no inotify instance is left ({error.strerror})",
                 "sudo sysctl fs.inotify.max_user_instances=512",
             ) from error
-        handlers = {
-            "status": self._status,
-            "look": self._look,
-            "sync": self._sync,
-            "forget": self._forget,
-            "reload": self._reload_command,
-        }
+        requests = Requests(
+            self._instance,
+            self._workers,
+            self._hub,
+            self._fleet,
+            self._vigil,
+            self.reload,
+            lambda: self._config_problem,
+        )
         try:
-            control = ControlServer(self._instance.socket("relay"), handlers, self._instance.state)
+            control = ControlServer(self._instance.socket("relay"), requests.handlers(), self._instance.state)
             async with asyncio.TaskGroup() as group, control:
                 self._group = group
                 self._carriers = Carriers(group, self._hub, self._instance.state)
@@ -318,82 +315,3 @@ class Service:
             for commit, ref in found.updates:
                 worker.expect(ref, commit)
         worker.hint()
-
-    # commands ---------------------------------------------------------------------------------------
-
-    async def _status(self, request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
-        transports = [t for t in self._hub.transports if t.health.state == "online" or not t.health.quiet]
-        problem = self._config_problem
-        return {
-            "pid": os.getpid(),
-            "version": version(),
-            "started": self._started,
-            "name": self._config.name,
-            "config_error": problem and str(problem),
-            "repositories": [report(worker) for worker in self._workers.values()],
-            "transports": [
-                {
-                    "name": t.name,
-                    "state": t.health.state,
-                    "since": t.health.since,
-                    "error": t.health.error,
-                    "remedy": t.health.remedy,
-                    "dropped": t.dropped,
-                }
-                for t in transports
-            ],
-            "peers": [
-                {
-                    "name": p.name,
-                    "address": p.address,
-                    "transport": t.name,
-                    "last_heard": p.last_heard,
-                    "version": p.version,
-                    "repositories": self._paths(p.repositories),
-                }
-                for t in transports
-                for p in t.peers()
-            ],
-            "fleet": self._vigil.report(self._workers),
-        }
-
-    async def _forget(self, request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
-        machine = str(request.get("machine"))
-        if not self._fleet.forget(machine):
-            raise Problem(f"no machine {machine} has been heard of", "autosync status --peers names those that were")
-        self._vigil.silent.pop(machine, None)
-        return {}
-
-    def _paths(self, ids: Sequence[str]) -> list[str]:
-        wanted = set(ids)
-        return [str(path) for path, worker in self._workers.items() if wanted & worker.identity.names]
-
-    async def _look(self, request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
-        for worker in self._chosen(request):
-            worker.fetch_hint()
-        return {}
-
-    async def _sync(self, request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
-        chosen = self._chosen(request)
-        async with asyncio.TaskGroup() as group:
-            for worker in chosen:
-                group.create_task(worker.sync(progress))
-        return {"repositories": [report(worker) for worker in chosen]}
-
-    async def _reload_command(self, request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
-        self.reload()
-        if self._config_problem:
-            raise self._config_problem
-        return {}
-
-    def _chosen(self, request: dict[str, Any]) -> list[Worker]:
-        paths = request.get("paths")
-        if paths is None:
-            return list(self._workers.values())
-        chosen = []
-        for text in paths:
-            worker = self._workers.get(Path(text))
-            if worker is None:
-                raise Problem(f"{text} is not in {self._instance.config}", f"add it with: autosync init {typed(text)}")
-            chosen.append(worker)
-        return chosen
