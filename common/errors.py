@@ -25,7 +25,6 @@ from .masking import masked
 
 EXIT_OK = 0
 EXIT_PROBLEM = 1
-EXIT_USAGE = 2
 EXIT_BUG = 3
 EXIT_INTERRUPTED = 130
 #: As the shell shows what the end of its terminal has ended.

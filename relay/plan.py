@@ -10,7 +10,7 @@ from __future__ import annotations
 from autosync.common.repository import FINISH
 from autosync.common.shell import typed
 
-from .failures import ONCE_COMMITTED, Failure, Kind
+from .failures import ONCE_COMMITTED, Kind
 from .state import (
     Action,
     Announce,
@@ -203,8 +203,3 @@ _NAMES: dict[Kind, Name] = {
     Kind.LOCKED: "waiting",
     Kind.IN_THE_WAY: "waiting",
 }
-
-
-def failure_is_over(status: Status, failure: Failure) -> bool:
-    """Whether a plan with this status means that the trouble is gone."""
-    return status.name in ("in sync", "ahead", "unborn") and failure.what != status.reason

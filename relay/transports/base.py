@@ -25,6 +25,12 @@ class Health:
     since: float = field(default_factory=time.time)
     quiet: bool = False
 
+    def then(self, state: State, error: str | None = None, remedy: str | None = None, quiet: bool = False) -> Health:
+        """How it is after this: the same where nothing is new, and ``since`` as it was while the state is."""
+        if (self.state, self.error, self.quiet) == (state, error, quiet):
+            return self
+        return Health(state, error, remedy, self.since if self.state == state else time.time(), quiet)
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:

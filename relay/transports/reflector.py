@@ -199,9 +199,9 @@ class ReflectorTransport:
     def _become(self, state: State, trouble: Trouble | None = None) -> None:
         old = self._health
         error, remedy = (trouble.what, trouble.remedy) if trouble else (None, None)
-        if (old.state, old.error) == (state, error):
+        self._health = old.then(state, error, remedy)
+        if self._health is old:
             return
-        self._health = Health(state, error, remedy, old.since if old.state == state else time.time())
         if trouble is not None:
             _log.warning("%s: %s: %s; trying again and again", self._name, trouble.what, trouble.remedy)
         elif state == "online":

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import socket
 import ssl
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +14,7 @@ from urllib.parse import urlsplit
 from autosync.common.errors import Problem
 
 from ..reflector import protocol
+from .resolver import addresses
 
 #: Seconds for finding an address, for connecting to one, and for TLS.
 _STEP = 5.0
@@ -233,35 +231,8 @@ async def connect(endpoint: Endpoint, make: Callable[[], Link]) -> Link:
 
 
 async def _resolve(endpoint: Endpoint) -> list[str]:
-    """The addresses of a host. In a thread of its own and not the loop's: that one would be waited for at the end,
-    and without a network a name server's silence takes long."""
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[list[str]] = loop.create_future()
-
-    def settle(outcome: list[str] | OSError) -> None:
-        if found.done():
-            return
-        if isinstance(outcome, OSError):
-            found.set_exception(outcome)
-        else:
-            found.set_result(outcome)
-
-    def look_up() -> None:
-        outcome: list[str] | OSError
-        try:
-            answers = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-            outcome = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
-        except UnicodeError:  # a label of the name is empty or too long
-            outcome = OSError(0, "not a host name")
-        except OSError as error:
-            outcome = error
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, outcome)
-
-    threading.Thread(target=look_up, name="autosync-resolve", daemon=True).start()
     try:
-        async with asyncio.timeout(_STEP):
-            return await found
+        return await addresses(endpoint.host, _STEP)
     except TimeoutError:
         raise Trouble(f"no name server tells the address of {endpoint.host}", "see to the network") from None
     except OSError as error:

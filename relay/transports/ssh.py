@@ -226,9 +226,9 @@ class SshTransport:
     def _become(self, state: State, trouble: Trouble | None = None, *, quiet: bool = False) -> None:
         old = self._health
         error, remedy = (trouble.what, trouble.remedy) if trouble and not quiet else (None, None)
-        if (old.state, old.error, old.quiet) == (state, error, quiet):
+        self._health = old.then(state, error, remedy, quiet)
+        if self._health is old:
             return
-        self._health = Health(state, error, remedy, old.since if old.state == state else time.time(), quiet)
         if trouble is not None and quiet:
             _log.debug("%s: %s", self._name, trouble.what)
         elif trouble is not None:

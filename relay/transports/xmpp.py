@@ -282,9 +282,9 @@ class XmppTransport:
     def _become(self, state: State, trouble: Trouble | None = None) -> None:
         old = self._health
         error, remedy = (trouble.what, trouble.remedy) if trouble else (None, None)
-        if (old.state, old.error) == (state, error):
+        self._health = old.then(state, error, remedy)
+        if self._health is old:
             return
-        self._health = Health(state, error, remedy, old.since if old.state == state else time.time())
         self._changed.set()
         if trouble is not None:
             _log.warning("%s: %s: %s", self._name, trouble.what, trouble.remedy)

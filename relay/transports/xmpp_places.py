@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import threading
 from dataclasses import dataclass
 
 from autosync.common.config import Xmpp
 
+from .resolver import addresses
 from .xmpp_trouble import Trouble
 
 PORT = 5222
@@ -65,34 +63,8 @@ async def _services(domain: str) -> list[tuple[str, int, bool]]:
 
 
 async def _addresses(host: str) -> list[str]:
-    """By the system's resolver. In a thread of its own and not the loop's: that one would be waited for at the end,
-    and without a network a name server's silence takes long."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[list[str]] = loop.create_future()
-
-    def settle(found: list[str] | OSError) -> None:
-        if answer.done():
-            return
-        if isinstance(found, OSError):
-            answer.set_exception(found)
-        else:
-            answer.set_result(found)
-
-    def look_up() -> None:
-        found: list[str] | OSError
-        try:
-            found = list(dict.fromkeys(str(a[4][0]) for a in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)))
-        except UnicodeError:  # a label of the name is empty or too long
-            found = OSError(0, "not a host name")
-        except OSError as error:
-            found = error
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, found)
-
-    threading.Thread(target=look_up, name="autosync-resolve", daemon=True).start()
     try:
-        async with asyncio.timeout(_LIMIT):
-            return await answer
+        return await addresses(host, _LIMIT)
     except TimeoutError:
         raise Trouble(f"no name server tells the address of {host}") from None
     except OSError as error:

@@ -331,7 +331,7 @@ def test_stopping_does_not_wait_for_a_name_server(monkeypatch):
         over.wait(60)
         raise socket.gaierror(-3, "Temporary failure in name resolution")
 
-    monkeypatch.setattr(reflector_link.socket, "getaddrinfo", silent)
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
 
     async def body():
         made = transport(1, url="tcp://reflector.example.org:1986")
@@ -350,7 +350,7 @@ def test_a_host_without_an_address_is_said(monkeypatch):
     def unknown(*_args, **_keys):
         raise socket.gaierror(-2, "Name or service not known")
 
-    monkeypatch.setattr(reflector_link.socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
 
     async def body():
         made = transport(1, url="tcp://reflector.example.org:1986")
