@@ -199,10 +199,10 @@ class Fleet:
             machine.clone(self.central)
         return machine
 
-    def reflector(self) -> int:
+    def reflector(self, address: str = "127.0.0.1") -> int:
         """Start a reflector process; returns its port."""
         log = self.folder / f"reflector-{len(self.others)}.log"
-        argv = [command("autosync-reflector"), "--listen", "127.0.0.1:0"]
+        argv = [command("autosync-reflector"), "--listen", f"{address}:0"]
         self.others.append(Service(argv, dict(os.environ), log))
         line = until(
             lambda: [x for x in log.read_text().splitlines() if "listening on" in x], "the reflector to listen"

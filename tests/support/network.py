@@ -27,6 +27,8 @@ from .wait import until
 
 CLIENT, SERVER = "10.99.1.1", "10.99.1.2"
 CLIENT6, SERVER6 = "fd99::1", "fd99::2"
+#: The client and its neighbour on their local network.
+HOME, NEIGHBOUR, _LAN = "10.98.1.1", "10.98.1.2", "10.98.1.0/24"
 _CLONE_NEWNET = 0x40000000
 _TUN = Path("/dev/net/tun")
 #: Seconds that a packet waits at most for those before it.
@@ -88,6 +90,28 @@ class Network:
         with _inside(self._server):
             yield
 
+    def neighbour(self) -> None:
+        """Put a third host beside the client: a local network between the two, and one line for both to the server."""
+        self._neighbour = self._namespace()
+        with self.at_client():
+            _ip("link", "add", "lan", "type", "veth", "peer", "name", "lan", "netns", str(self._neighbour))
+            _ip("address", "add", f"{HOME}/24", "dev", "lan")
+            _ip("link", "set", "lan", "up")
+            Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+        with self.at_neighbour():
+            _ip("address", "add", f"{NEIGHBOUR}/24", "dev", "lan")
+            _ip("link", "set", "lan", "up")
+            _ip("link", "set", "lo", "up")
+            _ip("route", "add", "default", "via", HOME)
+        with self.at_server():
+            _ip("route", "add", _LAN, "via", CLIENT)
+
+    @contextlib.contextmanager
+    def at_neighbour(self) -> Iterator[None]:
+        """This thread, and what it starts, is at the neighbour of the client."""
+        with _inside(self._neighbour):
+            yield
+
     def _namespace(self) -> int:
         ours = os.readlink("/proc/self/ns/net")
         holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"], stderr=subprocess.DEVNULL)
@@ -102,13 +126,10 @@ class Network:
         with _inside(namespace):
             end = os.open(_TUN, os.O_RDWR | os.O_CLOEXEC)
             fcntl.ioctl(end, _TUNSETIFF, struct.pack("16sH22x", b"line", _IFF_TUN | _IFF_NO_PI))
-            for args in (
-                ("address", "add", f"{address}/24", "dev", "line"),
-                ("address", "add", f"{address6}/64", "dev", "line", "nodad"),
-                ("link", "set", "line", "up"),
-                ("link", "set", "lo", "up"),
-            ):
-                subprocess.run(["ip", *args], check=True)
+            _ip("address", "add", f"{address}/24", "dev", "line")
+            _ip("address", "add", f"{address6}/64", "dev", "line", "nodad")
+            _ip("link", "set", "line", "up")
+            _ip("link", "set", "lo", "up")
         return end
 
 
@@ -149,6 +170,10 @@ class _Line(threading.Thread):
         self.join()
         for descriptor in (*self._other, self._wake):
             os.close(descriptor)
+
+
+def _ip(*args: str) -> None:
+    subprocess.run(["ip", *args], check=True)
 
 
 @contextlib.contextmanager
