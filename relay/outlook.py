@@ -74,6 +74,10 @@ class Outlook:
         if isinstance(action, Push) and failure.kind in REFUSED:
             self.refused = action.commit
 
+    def broken_off(self, action: Action) -> None:
+        """It ended by trouble of this machine's own (no memory, no descriptor is left): the hint still stands."""
+        self.fetch_due = self.fetch_due or isinstance(action, (Fetch, DirectFetch))
+
     def branch_absent(self, upstream: Upstream) -> None:
         """The remote does not have the branch."""
         self.absent = upstream.tracking

@@ -75,6 +75,9 @@ class Performer:
                     await self._upkeep.drop_dead_locks(repository)
                     self._upkeep.suspect = True
                 return
+            except Exception:
+                self._outlook.broken_off(action)
+                raise
             self._succeeded(action)
 
     async def _one(self, actor: Actor, action: Action, seen: Observed) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import itertools
+import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -506,6 +509,24 @@ def test_an_unreachable_remote_is_offline_and_comes_back(two, central):
     central.with_suffix(".away").rename(central)
     assert a.turn() == "in sync"
     assert git(central, "rev-parse", BRANCH) == head
+
+
+def test_a_fetch_that_this_machine_has_no_means_for_is_still_due(two, monkeypatch):
+    a, b = two
+    head = a.commit("f", "1\n")
+    a.turn()
+    start = subprocess.Popen
+
+    def none(argv, **keys):
+        if "fetch" in argv:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return start(argv, **keys)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", none)
+        assert b.turn() == "error"
+    assert b.turn(fetch=False) == "in sync"
+    assert b.head == head
 
 
 def test_a_race_is_fetched_merged_and_pushed_again(two):
