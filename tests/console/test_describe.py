@@ -13,7 +13,7 @@ from autosync.common.repository import Repository
 from autosync.relay.worker import Worker
 from tests.console.fake import running
 from tests.console.test_history import automatic
-from tests.relay.test_worker import Listener
+from tests.relay.clones import Listener
 from tests.support.git import git
 from tests.support.wait import eventually, until
 

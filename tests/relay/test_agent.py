@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autosync.relay import agent
-from tests.relay.test_worker import Clone
+from tests.relay.clones import Clone
 from tests.support.git import git
 
 

@@ -11,10 +11,8 @@ import pytest
 
 from autosync.common.repository import Repository
 from autosync.hooks.install import install
-from tests.relay.test_worker import Clone, central
+from tests.relay.clones import Clone
 from tests.support.git import git
-
-__all__ = ["central"]
 
 pytestmark = pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
 

@@ -10,7 +10,7 @@ import pytest
 
 from autosync.common.config import Repo, Settings
 from autosync.relay.worker import Worker
-from tests.relay.test_worker import Clone, Listener
+from tests.relay.clones import Clone, Listener
 from tests.support.git import git
 from tests.support.wait import eventually
 

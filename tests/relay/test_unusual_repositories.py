@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.relay.test_worker import Clone, central, two
+from tests.relay.clones import Clone
 from tests.support.git import git
-
-__all__ = ["central", "two"]
 
 
 def reclone(b: Clone, *args: str) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from autosync.common.instance import Instance
 from autosync.relay.memory import Memory
-from tests.relay.test_worker import BRANCH, Clone, Move
+from autosync.relay.state import Move
+from tests.relay.clones import BRANCH, Clone
 from tests.support.git import git
 
 # the ref has moved when this runs; the pushing git is killed before it hears of it
