@@ -137,3 +137,9 @@ def snapshot(folder: Path, without: tuple[str, ...] = ("objects", "logs", "refs"
         content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
         found[name] = (mode, content)
     return found
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("LOG", os.fspath(tmp_path / "log"))
+    return tmp_path / "log"
