@@ -82,12 +82,6 @@ def test_a_dry_run_changes_nothing(pair, any_git, script):
     assert snapshot(pair.clone / ".git") == installed
 
 
-@pytest.fixture
-def log(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("LOG", os.fspath(tmp_path / "log"))
-    return tmp_path / "log"
-
-
 def taken(log: Path) -> str:
     text = log.read_text(errors="surrogateescape") if log.exists() else ""
     log.unlink(missing_ok=True)
