@@ -24,6 +24,13 @@ _WITHOUT_EVENT = 0.01
 GRACE = 2.0
 
 
+class Missing(FileNotFoundError):
+    """The program itself is not there."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """How a program ended: exit code and both streams, as bytes."""
@@ -60,16 +67,22 @@ class Child:
             self._out = _memory_file(stack, b"")
             self._err = _memory_file(stack, b"")
             given = self._standard_input(stack, data)
-            self.process = subprocess.Popen(
-                argv,
-                cwd=cwd,
-                env=env,
-                stdin=given,
-                stdout=self._out.fileno(),
-                stderr=self._err.fileno(),
-                start_new_session=True,
-                pass_fds=pass_fds,
-            )
+            try:
+                self.process = subprocess.Popen(
+                    argv,
+                    cwd=cwd,
+                    env=env,
+                    stdin=given,
+                    stdout=self._out.fileno(),
+                    stderr=self._err.fileno(),
+                    start_new_session=True,
+                    pass_fds=pass_fds,
+                )
+            except FileNotFoundError as error:
+                # the same is raised for a working directory that is not there
+                if error.filename != argv[0]:
+                    raise
+                raise Missing(error.errno, f"{argv[0]} is not installed, or not in the PATH", argv[0]) from None
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Child:

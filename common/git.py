@@ -18,6 +18,8 @@ from pathlib import Path
 from .child import Child, Result
 from .masking import masked, masked_bytes
 
+#: What to do where there is none.
+HOW_TO_GET_GIT = "install git 2.38 or newer"
 #: Seconds a git command may take unless the caller knows better.
 LOCAL_LIMIT = 120.0
 #: Seconds for commands that use the network or run the person's own hooks.

@@ -7,8 +7,9 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from .child import Missing
 from .errors import Problem
-from .git import Git, GitError
+from .git import HOW_TO_GET_GIT, Git, GitError
 from .reader import Reader, open_reader
 from .shell import typed
 
@@ -57,7 +58,7 @@ class Repository:
 
     @classmethod
     def open(cls, path: Path) -> Repository:
-        """The repository whose root is ``path``. Raises Problem when there is none."""
+        """The repository whose root is ``path``. Raises Problem when there is none, or no git."""
         if not path.is_dir():
             raise Problem(f"{path} is not there", "make or mount it, or remove it from the configuration")
         git = Git(path)
@@ -66,6 +67,8 @@ class Repository:
             found = git.run("rev-parse", "--path-format=absolute", *questions).text.split("\n")
             if len(found) != len(questions):  # a path with line breaks
                 found = [git.run("rev-parse", "--path-format=absolute", question).text for question in questions]
+        except Missing as error:
+            raise Problem(str(error), HOW_TO_GET_GIT) from error
         except GitError as error:
             if "dubious ownership" in error.message or "not owned" in error.message:
                 raise Problem(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from autosync.common.child import Missing
 from autosync.common.config import Settings
 from autosync.common.errors import Problem
 from autosync.common.git import NETWORK_LIMIT, Git, GitError, split
@@ -115,6 +116,8 @@ def _make(path: Path) -> Repository:
     try:
         path.mkdir(parents=True, exist_ok=True)
         Git(path).run("init", "--quiet", "-b", BRANCH)
+    except Missing:
+        raise
     except OSError as error:
         raise Problem(f"cannot make {path} ({error.strerror})", "choose a folder that you may write to") from error
     except GitError as error:
@@ -234,7 +237,7 @@ def _existing(path: Path) -> Path:
 
 def _said(error: GitError) -> str:
     lines = [line.strip() for line in error.message.splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("fatal:", "ssh:"))] or lines
+    telling = [line for line in lines if line.startswith(("fatal:", "ssh:"))] or lines[-1:]
     return telling[0].removeprefix("fatal: ") if telling else f"exit code {error.code}"
 
 

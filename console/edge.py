@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from autosync.common import cli
+from autosync.common.child import Missing
 from autosync.common.errors import EXIT_INTERRUPTED, Problem, exit_code
-from autosync.common.git import GitError
+from autosync.common.git import HOW_TO_GET_GIT, GitError
 from autosync.common.instance import Instance
 from autosync.common.reader import Unreadable
 
@@ -38,6 +39,8 @@ def subcommand(body: Callable[..., int | None]) -> Callable[..., None]:
                 return error.exit_code
             except (GitError, Unreadable) as error:
                 raise Problem(str(error), "what git says of it is the place to start") from error
+            except Missing as error:
+                raise Problem(str(error), HOW_TO_GET_GIT) from error
             except Problem as problem:
                 if not sys.stderr.isatty():
                     raise

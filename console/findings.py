@@ -12,7 +12,7 @@ from typing import Any
 from autosync.common import config
 from autosync.common.config import Config, Repo, Xmpp
 from autosync.common.errors import Problem
-from autosync.common.git import Git, GitError
+from autosync.common.git import HOW_TO_GET_GIT, Git, GitError
 from autosync.common.repository import Repository
 from autosync.common.shell import typed
 
@@ -45,7 +45,7 @@ def git_version() -> Check:
     try:
         said = Git(Path("/")).run("version").text
     except (OSError, GitError) as error:
-        return Check("git", problem=Problem(f"git cannot be run ({error})", "install git 2.38 or newer"))
+        return Check("git", problem=Problem(f"git cannot be run ({error})", HOW_TO_GET_GIT))
     found = re.search(r"(\d+)\.(\d+)", said)
     if found is None or (int(found[1]), int(found[2])) < OLDEST_GIT:
         oldest = ".".join(map(str, OLDEST_GIT))

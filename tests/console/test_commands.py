@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from autosync.common.operations import Operation, OperationLog
 from autosync.common.repository import Repository
 from tests.console.fake import relay_entry, running
@@ -221,3 +223,21 @@ def test_a_dry_run_says_what_stands_in_the_way(machine):
     code, _, err = machine.run("sync", "--dry-run")
     assert code == 1
     assert "nowhere" in err
+
+
+@pytest.mark.parametrize("words", [("sync",), ("sync", "--dry-run"), ("undo",), ("init", "new"), ("demo", "--once")])
+def test_without_git_it_is_git_that_is_named(machine, home, monkeypatch, words):
+    monkeypatch.setenv("PATH", str(home / "nothing here"))
+    monkeypatch.chdir(home)
+    code, out, err = machine.run(*words)
+    assert (code, out) == (1, "")
+    assert "git is not installed, or not in the PATH" in err
+    assert "install git 2.38 or newer" in err
+
+
+def test_without_git_the_rest_is_examined_all_the_same(machine, home, monkeypatch):
+    monkeypatch.setenv("PATH", str(home / "nothing here"))
+    code, out, err = machine.run("doctor")
+    assert (code, err) == (1, "")
+    assert out.count("git is not installed, or not in the PATH") == 2
+    assert out.count("install git 2.38 or newer") == 2

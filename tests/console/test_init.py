@@ -365,3 +365,19 @@ def test_a_path_with_nothing_there_is_told_with_how_to_make_it(init, home):
     code, _, err = init("notes", "--remote", f"{home}/cen tral.git")
     assert code == 1
     assert f"is not there: make it with: git init --bare -b main '{home}/cen tral.git'" in err
+
+
+def test_a_clone_that_fails_names_why_and_not_what_was_begun(init, home, central, tmp_path, monkeypatch):
+    fill(central, tmp_path)
+    wrapper = home / "wrapped" / "git"
+    wrapper.parent.mkdir()
+    wrapper.write_text(
+        '#!/bin/sh\nif [ "$1" = clone ]; then\n'
+        "  echo \"Cloning into 'notes'...\" >&2; echo 'error: cannot write: No space left on device' >&2; exit 1\nfi\n"
+        f'PATH={os.environ["PATH"]} exec git "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+    code, _, err = init(home / "notes", "--remote", central)
+    assert code == 1
+    assert f"cannot clone {central} (error: cannot write: No space left on device)" in err
