@@ -251,9 +251,7 @@ class _Recovery:
         moved = aside.lstat()
         if (moved.st_ino, moved.st_mtime_ns, moved.st_size) != mark:
             # written since it was compared: it is the person's, and goes back unless there is a newer one
-            with contextlib.suppress(FileExistsError):
-                os.link(aside, file, follow_symlinks=False)
-                aside.unlink()
+            _give_back(aside, file)
             return False
         aside.unlink()
         for parent in file.parents:
@@ -264,6 +262,18 @@ class _Recovery:
             except OSError:
                 break
         return True
+
+
+def _give_back(aside: Path, file: Path) -> None:
+    try:
+        os.link(aside, file, follow_symlinks=False)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without hard links, as on many sticks
+        if not os.path.lexists(file):
+            aside.rename(file)
+        return
+    aside.unlink()
 
 
 def git_for_move(repository: Repository) -> Git:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +128,31 @@ def test_the_persons_own_work_stays(moved):
     assert (repository.path / "d3/added3").read_text() == "my own new file\n"
     assert (repository.path / "elsewhere").read_text() == "new\n"
     assert set(status(repository).split("\n")) == {" M d6/f6", "?? d3/added3", "?? elsewhere"}
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "none, as on a stick"])
+def test_what_is_saved_while_git_is_put_back_stays(moved, monkeypatch, links):
+    """The save comes after the file was found to be git's own, and before it is taken away."""
+    repository, before, after = moved
+    file = repository.path / "d1/f1"
+    file.write_bytes(git(repository.path, "cat-file", "blob", f"{after}:d1/f1").encode() + b"\n")
+    checkout.begin(repository, before, after)
+    rename = Path.rename
+
+    def saved_first(path: Path, target: Path) -> Path:
+        if path == file:
+            file.write_text("saved meanwhile\n")
+        return rename(path, target)
+
+    def no_links(*_args, **_keys):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "rename", saved_first)
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    recover(repository)
+    assert file.read_text() == "saved meanwhile\n"
+    assert not [*repository.tree_dir.glob("recovery-*")]
 
 
 def test_a_link_out_of_the_tree_is_not_followed(tmp_path):
