@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,94 +11,13 @@ from hypothesis import strategies as st
 
 from autosync.common.git import Git, GitError
 from autosync.common.reader import open_reader
-from autosync.relay import attributes
 from autosync.relay.conflict import copy_name
 from autosync.relay.merge import merge
 from tests.hooks.conftest import NEW_GIT
+from tests.relay.lab import Files, Lab, both_gits, merged_at, with_git
 from tests.support.git import git
 
 LONG = "".join(f"line {n}\n" for n in range(30))
-# A tree: path -> content, ("x", content) for an executable, ("->", target) for a symbolic link
-Files = dict[str, object]
-
-
-class Lab:
-    """A repository in which trees are committed without a work tree."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        git(folder, "init", "-q", "--bare", ".")
-        self._clock = 1_700_000_000
-        #: What was committed, by commit.
-        self.committed: dict[str, Files] = {}
-
-    def commit(self, files: Files, *parents: str, author: str = "one") -> str:
-        lines = b""
-        for path, content in files.items():
-            mode, text = "100644", content
-            if isinstance(content, tuple):
-                mode, text = {"x": "100755", "->": "120000"}[content[0]], content[1]
-            data = text if isinstance(text, bytes) else str(text).encode()
-            oid = git(self.folder, "hash-object", "-w", "--stdin", input=data)
-            lines += f"{mode} {oid}\t".encode() + os.fsencode(path) + b"\0"
-        env = os.environ | {"GIT_INDEX_FILE": str(self.folder / "lab-index")}
-
-        def run(*args: str, data: bytes | None = None) -> str:
-            return (
-                subprocess.run(["git", *args], cwd=self.folder, input=data, capture_output=True, check=True, env=env)
-                .stdout.decode()
-                .strip()
-            )
-
-        run("read-tree", "--empty")
-        run("update-index", "-z", "--index-info", data=lines)
-        tree = run("write-tree")
-        self._clock += 60
-        stamp = f"{self._clock} +0100"
-        env |= {"GIT_AUTHOR_DATE": stamp, "GIT_COMMITTER_DATE": stamp, "GIT_COMMITTER_NAME": author}
-        message = f"work\n\nAutosync-Machine: {author}\n".encode()
-        made = run("commit-tree", *[word for p in parents for word in ("-p", p)], tree, data=message)
-        self.committed[made] = files
-        return made
-
-    def merge(self, one: str, other: str, keep_both: bool = True):
-        """Merge in both orders, insist that it is the same, and return it."""
-        bare, own = Git(self.folder, self.folder), self.folder / "own"
-        reader = open_reader(self.folder, bare)
-        found, again = (
-            asyncio.run(merge(bare, reader, own, *pair, keep_both=keep_both)) for pair in ((one, other), (other, one))
-        )
-        assert found == again
-        return found
-
-    def tree(self, commit: str) -> dict[str, str]:
-        """path -> mode and content."""
-        found = {}
-        for row in git(self.folder, "ls-tree", "-r", "-z", commit).split("\0")[:-1]:
-            head, _, path = row.partition("\t")
-            mode, _, oid = head.split()
-            content = git(self.folder, "cat-file", "blob", oid) if mode != "160000" else oid
-            found[path] = ("" if mode == "100644" else f"{mode}:") + content
-        return found
-
-
-def merged_at(repo: Path, one: str, other: str):
-    """Merge in a repository with a work tree."""
-    there = Git(repo)
-    return asyncio.run(
-        merge(there, open_reader(repo / ".git", there), repo / ".git/autosync", one, other, keep_both=True)
-    )
-
-
-#: A git of each kind: this machine's own, and the newest.
-both_gits = pytest.mark.parametrize(
-    "tools", ["", pytest.param(NEW_GIT, marks=pytest.mark.skipif(not NEW_GIT, reason="no newer git here"))]
-)
-
-
-def with_git(tools: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if tools:
-        monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
 
 
 @pytest.fixture
@@ -341,96 +258,6 @@ def test_unrelated_histories_are_refused(lab):
         lab.merge(lab.commit({"a": "1"}), lab.commit({"b": "2"}))
 
 
-def two_sides(folder: Path, attributes: str) -> list[str]:
-    """Two commits that changed the same line of `log`, in a repository whose work tree is at the second."""
-    git(folder, "init", "-q", "-b", "main")
-    for content, branch in (("base\n", "main"), ("one\n", "one"), ("two\n", "two")):
-        git(folder, "checkout", "-q", "-B", branch, *(["main"] if branch != "main" else []))
-        (folder / ".gitattributes").write_text(attributes)
-        (folder / "log").write_text("start\n" + content)
-        git(folder, "add", "-A")
-        git(folder, "commit", "-qm", branch)
-    return [git(folder, "rev-parse", b) for b in ("one", "two")]
-
-
-def test_a_union_driver_is_honoured(tmp_path):
-    heads = two_sides(tmp_path, "log merge=union\n")
-    found = merged_at(tmp_path, *heads)
-    assert found.conflicts == ()
-    assert set(git(tmp_path, "show", f"{found.commit}:log").split()) == {"start", "one", "two"}
-
-
-def test_a_driver_of_the_persons_own_is_honoured(tmp_path):
-    heads = two_sides(tmp_path, "log merge=both\n")
-    driver = tmp_path / "driver"
-    driver.write_text('#!/bin/sh\ncat "$2" "$3" | sort -u >"$4" && mv "$4" "$2"\n')
-    driver.chmod(0o755)
-    git(tmp_path, "config", "merge.both.driver", f"{driver} %O %A %B merged.tmp")
-    found = merged_at(tmp_path, *heads)
-    assert found.conflicts == ()
-    assert git(tmp_path, "show", f"{found.commit}:log").split() == ["one", "start", "two"]
-
-
-def test_a_driver_that_fails_makes_a_conflict(tmp_path):
-    heads = two_sides(tmp_path, "log merge=none\n")
-    git(tmp_path, "config", "merge.none.driver", "false %A")
-    found = merged_at(tmp_path, *heads)
-    (conflict,) = found.conflicts
-    contents = {git(tmp_path, "show", f"{found.commit}:{name}") for name in ("log", conflict.copy)}
-    assert contents == {"start\none", "start\ntwo"}
-
-
-@both_gits
-@pytest.mark.parametrize("below", ["", "d/"])
-@pytest.mark.parametrize("there", ["log -merge\n", None, "not committed"])
-def test_the_driver_does_not_depend_on_what_lies_in_the_work_tree(tmp_path, monkeypatch, tools, below, there):
-    """The attributes of the newer commit count, wherever this machine is, and whatever somebody is at."""
-    with_git(tools, monkeypatch)
-    git(tmp_path, "init", "-q", "-b", "main")
-    (tmp_path / below).mkdir(exist_ok=True)
-    attributes, log = tmp_path / f"{below}.gitattributes", tmp_path / f"{below}log"
-    heads = []
-    for content, drivers, branch in (("base", "", "main"), ("one", "", "one"), ("two", "log merge=union\n", "two")):
-        git(tmp_path, "checkout", "-q", "-B", branch, *(["main"] if branch != "main" else []))
-        attributes.write_text(drivers)
-        log.write_text(f"start\n{content}\n")
-        git(tmp_path, "add", "-A")
-        date = f"@{1700000000 + len(heads)} +0000"
-        monkeypatch.setenv("GIT_COMMITTER_DATE", date)
-        git(tmp_path, "commit", "-qm", branch)
-        heads.append(git(tmp_path, "rev-parse", "HEAD"))
-    git(tmp_path, "checkout", "-q", "one")
-    if there is None:
-        attributes.unlink()
-    elif there != "not committed":
-        attributes.write_text(there)
-    found = merged_at(tmp_path, *heads[1:])
-    assert found.conflicts == ()
-    assert set(git(tmp_path, "show", f"{found.commit}:{below}log").split()) == {"start", "one", "two"}
-    assert list((tmp_path / ".git/autosync").iterdir()) == []
-
-
-@both_gits
-def test_attributes_with_forged_names_are_written_nowhere(tmp_path, monkeypatch, tools):
-    with_git(tools, monkeypatch)
-    lab = Lab(tmp_path)
-    blob = git(tmp_path, "hash-object", "-w", "--stdin", input=b"* merge=union\n")
-    tree = git(tmp_path, "mktree", input=f"100644 blob {blob}\t.gitattributes\n".encode())
-    for _ in range(3):
-        raw = b"40000 ..\0" + bytes.fromhex(tree)
-        tree = git(tmp_path, "hash-object", "-t", "tree", "-w", "--stdin", "--literally", input=raw)
-    root = lab.commit({"a": "1"})
-    forged = git(tmp_path, "commit-tree", tree, "-p", root, "-m", "x")
-    asyncio.run(_laid_out(lab, forged))
-    assert not (tmp_path / ".gitattributes").exists()
-    assert not (tmp_path.parent / ".gitattributes").exists()
-
-
-async def _laid_out(lab: Lab, commit: str) -> None:
-    async with attributes.laid_out(Git(lab.folder, lab.folder), lab.folder / "own", commit) as there:
-        assert [path.name for path in there.cwd.rglob("*")] == [".gitattributes"]
-
-
 @pytest.mark.parametrize(
     "setting",
     ["merge.default=union", "merge.renormalize=true", "diff.algorithm=minimal", "i18n.logOutputEncoding=KOI8-R"],
@@ -509,7 +336,11 @@ def test_a_long_name_is_shortened_to_fit():
 
 
 names = st.sampled_from(["a", "b", "d/a", "d/b", "d", "e/a", "a.txt"])
+
+
 contents = st.sampled_from([LONG, LONG + "x\n", "y\n" + LONG, "short", "", LONG.upper()])
+
+
 trees = st.dictionaries(names, contents, max_size=5).filter(
     lambda t: not any(q.startswith(p + "/") for p in t for q in t)
 )

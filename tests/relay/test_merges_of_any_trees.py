@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.relay.test_merge import NEW_GIT, Files, Lab, with_git
+from tests.hooks.conftest import NEW_GIT
+from tests.relay.lab import Files, Lab, with_git
 from tests.support.git import git
 
 #: So many pairs of trees; many more have been tried by setting this.
