@@ -145,15 +145,12 @@ def _laid_out(program: str, problem: Problem) -> str:
     """One line where a program reads it; on a terminal the remedy below, and lines that break between words."""
     if not sys.stderr.isatty() or not problem.remedy:
         return f"{program}: {problem}"
-    import textwrap
+    from .folding import folded
 
     width = shutil.get_terminal_size().columns
-    wrapper = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False, replace_whitespace=False)
-    lines = []
-    for text, first in ((f"{program}: {problem.what}", ""), (problem.remedy, "  ")):
-        for line in text.split("\n"):
-            wrapper.initial_indent, wrapper.subsequent_indent = first, first + "  "
-            lines += wrapper.wrap(line) or [""]
+    lines = folded(f"{program}: {problem.what}", width, hang=2)
+    for line in problem.remedy.split("\n"):
+        lines += folded(f"  {line}", width, hang=2)
     return "\n".join(lines)
 
 

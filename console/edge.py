@@ -17,7 +17,7 @@ from autosync.common.git import HOW_TO_GET_GIT, GitError
 from autosync.common.instance import Instance
 from autosync.common.reader import Unreadable
 
-from . import wording
+from . import terminal, wording
 
 
 def subcommand(body: Callable[..., int | None]) -> Callable[..., None]:
@@ -30,8 +30,11 @@ def subcommand(body: Callable[..., int | None]) -> Callable[..., None]:
         chosen = config or context.obj
 
         def run() -> int | None:
+            instance = Instance.of(chosen)
+            config = None if instance.name == "default" else instance.config
+            context.meta[terminal.CONFIG] = config
             try:
-                return body(Instance.of(chosen), **options)
+                return body(instance, **options)
             except click.Abort:
                 return EXIT_INTERRUPTED
             except click.ClickException as error:
@@ -42,8 +45,10 @@ def subcommand(body: Callable[..., int | None]) -> Callable[..., None]:
             except Missing as error:
                 raise Problem(str(error), HOW_TO_GET_GIT) from error
             except Problem as problem:
+                what = wording.of_instance(problem.what, config)
+                problem = Problem(what, problem.remedy and wording.of_instance(problem.remedy, config))
                 if not sys.stderr.isatty():
-                    raise
+                    raise problem from None
                 # for a person, as the person would write it
                 home = Path.home()
                 remedy = problem.remedy and wording.homely(problem.remedy, home)

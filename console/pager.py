@@ -9,8 +9,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from autosync.common.folding import columns
+
 from .terminal import say
-from .wording import columns
 
 
 def page(lines: Sequence[str]) -> None:

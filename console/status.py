@@ -52,7 +52,7 @@ def _show_json(data: dict[str, Any]) -> None:
     print(json.dumps(data, indent=None if not sys.stdout.isatty() else 2), flush=True)
 
 
-def _picture(data: dict[str, Any], console: Console, peers: bool) -> RenderableType:
+def _picture(data: dict[str, Any], console: Console, peers: bool, copied: bool = True) -> RenderableType:
     from .terminal import symbols_fit
 
     if peers:
@@ -61,7 +61,7 @@ def _picture(data: dict[str, Any], console: Console, peers: bool) -> RenderableT
         return FleetTable(console.width, time.time(), Path.home(), symbols_fit()).render(data)
     from .table import StatusTable
 
-    return StatusTable(console.width, time.time(), Path.home(), symbols_fit()).render(data)
+    return StatusTable(console.width, time.time(), Path.home(), symbols_fit(), copied).render(data)
 
 
 def _print_changes(instance: Instance, as_json: bool, peers: bool) -> None:
@@ -111,5 +111,6 @@ def _sight(instance: Instance, console: Console, peers: bool) -> RenderableType:
     return (
         hanging("! ", "bold red", found, 0, console.width)
         if isinstance(found, str)
-        else _picture(found, console, peers)
+        # what runs over is cut off here
+        else _picture(found, console, peers, copied=False)
     )

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from autosync.common.folding import columns
 from autosync.common.repository import PAUSED_BY_HAND
 from autosync.common.shell import typed
 
@@ -40,10 +41,12 @@ _MARKS = {
 class StatusTable:
     """Makes the picture of a survey. ``now`` is in seconds since the epoch, ``width`` in columns."""
 
-    def __init__(self, width: int, now: float, home: Path | None, unicode: bool = True) -> None:
+    def __init__(self, width: int, now: float, home: Path | None, unicode: bool = True, copied: bool = True) -> None:
+        """``copied``: commands may run over, as they are to be pasted."""
         self._width = width
         self._now = now
         self._home = home
+        self._copied = copied
         self._symbol = 0 if unicode else 1
         self._arrow = "→ " if unicode else "-> "
 
@@ -86,9 +89,9 @@ class StatusTable:
         room = 16 if self._width >= _WITH_BRANCH else 0
         branches = [wording.shortened(wording.plain(r["branch"] or ""), room) for r in repositories]
         states = [self._state(r) for r in repositories]
-        branch_width = max(map(wording.columns, branches), default=0)
+        branch_width = max(map(columns, branches), default=0)
         beside = 8 + branch_width + max((s.cell_len for s in states), default=0)
-        longest = min(max(16, self._width - beside), max(map(wording.columns, names), default=0))
+        longest = min(max(16, self._width - beside), max(map(columns, names), default=0))
         for repository, name, branch, state in zip(repositories, names, branches, states, strict=True):
             row = Table.grid(padding=(0, 2))
             row.add_column(width=1)
@@ -160,7 +163,7 @@ class StatusTable:
             if transport["since"]:
                 line.append(f" since {wording.clock(transport['since'], self._now)}", _QUIET)
             peers = ", ".join(self._peer(p) for p in data["peers"] if p["transport"] == transport["name"])
-            if peers and line.cell_len + 2 + wording.columns(peers) <= self._width:
+            if peers and line.cell_len + 2 + columns(peers) <= self._width:
                 line.append(f", {peers}", _QUIET)
                 peers = ""
             yield line
@@ -211,9 +214,9 @@ class StatusTable:
     def _trouble(self, what: str | None, remedy: str | None, since: float | None = None) -> Iterator[RenderableType]:
         if what:
             when = f" (since {wording.clock(since, self._now)})" if since else ""
-            yield hanging("", "", self._readable(what) + when, 3, self._width)
+            yield hanging("", "", self._readable(what) + when, 3, self._width, self._copied)
         if remedy:
-            yield hanging(self._arrow, _ARROW, self._readable(remedy), 3, self._width)
+            yield hanging(self._arrow, _ARROW, self._readable(remedy), 3, self._width, self._copied)
 
     def _readable(self, text: str) -> str:
         """Printable, keeping the lines of a message of several."""

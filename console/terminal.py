@@ -6,11 +6,16 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
+
+import click
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+#: Where the edge of a subcommand leaves the configuration file for us, if it is not the usual one (click.Context.meta).
+CONFIG = "autosync.config"
 #: Columns of what is no terminal: lines there are for a search or a paste, and not to be folded.
 _PLAIN_WIDTH = 2000
 
@@ -27,22 +32,28 @@ def show(picture: RenderableType) -> None:
     """Print something of rich's to standard output; without the blanks that fill its lines where it is no terminal."""
     console = rich_console()
     if console.is_terminal:
-        console.print(picture)
+        console.print(picture, crop=False)
         return
     with console.capture() as captured:
-        console.print(picture)
+        console.print(picture, crop=False)
     for line in captured.get().splitlines():
         say(line.rstrip())
 
 
-def hanging(mark: str, style: str, text: str, indent: int, width: int | None = None) -> RenderableType:
-    """A text of any length behind a mark, all of its lines indented alike. ``width`` is the console's, in columns."""
+def hanging(
+    mark: str, style: str, text: str, indent: int, width: int | None = None, copied: bool = True
+) -> RenderableType:
+    """A text of any length behind a mark, all of its lines indented alike. ``width`` is the console's, in columns;
+    ``copied``: commands in it may run over (see `folding.folded`)."""
     from rich.text import Text
 
-    from .wording import folded
+    from autosync.common.folding import folded
 
+    from .wording import of_instance
+
+    text = of_instance(text, _config())
     room = (width or shown_width()) - indent - len(mark)
-    lines = folded(text, max(20, room))
+    lines = folded(text, max(20, room), copied=copied)
     shown = Text(overflow="ignore", no_wrap=True)
     for number, line in enumerate(lines):
         shown.append("\n" if number else "")
@@ -77,12 +88,21 @@ def complain(text: str) -> None:
 
 
 def _print(text: str, stream: TextIO) -> None:
-    if stream.isatty():
-        from .wording import folded
+    from autosync.common.folding import folded
 
+    from .wording import of_instance
+
+    text = of_instance(text, _config())
+    if stream.isatty():
         text = "\n".join(folded(text, shutil.get_terminal_size().columns, hang=2))
     encoding = stream.encoding or "ascii"
     print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
+
+
+def _config() -> Path | None:
+    """The configuration file that commands have to name, as this one did."""
+    context = click.get_current_context(silent=True)
+    return context.meta.get(CONFIG) if context is not None else None
 
 
 @contextmanager

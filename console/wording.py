@@ -5,8 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 import time
-import unicodedata
 from pathlib import Path
+
+from autosync.common.folding import columns
+from autosync.common.shell import typed
+
+#: What people are told to type.
+_SUBCOMMAND = re.compile(
+    r"\bautosync (?=(?:describe|disable|doctor|enable|explain|import|init|invite|log|pause|peers|restore|resume|status"
+    r"|sync|undo)\b)"
+)
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
@@ -106,45 +114,12 @@ def homely(text: str, home: Path | None) -> str:
     return "".join(piece if number % 2 else found.sub("~", piece) for number, piece in enumerate(pieces))
 
 
-def folded(text: str, width: int, hang: int = 0) -> list[str]:
-    """The lines of a text, each at most ``width`` columns: broken between words, a longer word after a `/`.
-
-    Lines that go on are indented by ``hang`` columns more than the first one.
-    """
-    lines: list[str] = []
-    for whole in text.split("\n"):
-        body = whole.lstrip(" ")
-        indent = " " * (len(whole) - len(body))
-        line = indent
-        for word in body.split(" "):
-            for number, piece in enumerate(_pieces(word, max(8, width - len(indent) - hang))):
-                glue = "" if number or not line.strip() else " "
-                if line.strip() and columns(line) + len(glue) + columns(piece) > width:
-                    lines.append(line)
-                    line, glue = indent + " " * hang, ""
-                line += glue + piece
-        lines.append(line)
-    return lines
-
-
-def _pieces(word: str, width: int) -> list[str]:
-    """A word in parts that fit."""
-    if columns(word) <= width:
-        return [word]
-    pieces = [""]
-    for part in re.findall(r"[^/]*/|[^/]+", word):
-        for character in [part] if columns(part) <= width else part:
-            if columns(pieces[-1] + character) > width:
-                pieces.append("")
-            pieces[-1] += character
-    return pieces
-
-
-def columns(text: str) -> int:
-    """The columns that a text takes on a terminal (Unicode Standard Annex 11)."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+def of_instance(text: str, config: str | Path | None) -> str:
+    """A text whose `autosync` commands are for the instance of another configuration file than the usual one."""
+    if config is None:
+        return text
+    option = f"--config {typed(config)}"
+    return _SUBCOMMAND.sub(lambda found: f"{found[0]}{option} ", text)
 
 
 def listed(names: list[str], most: int = 3) -> str:

@@ -26,7 +26,14 @@ class Machine:
         return Instance.of(self.config)
 
     def run(self, *args: object) -> tuple[int, str, str]:
-        """Run `autosync`; returns exit code, standard output and standard error."""
+        """Run `autosync`; returns exit code, standard output and standard error, in which commands are as for the usual
+        configuration."""
+        code, out, err = self.said(*args)
+        option = f"autosync --config {self.config} "
+        return code, out.replace(option, "autosync "), err.replace(option, "autosync ")
+
+    def said(self, *args: object) -> tuple[int, str, str]:
+        """The same, word for word."""
         self.capsys.readouterr()
         code = main(["--config", str(self.config), *map(str, args)])
         out, err = self.capsys.readouterr()

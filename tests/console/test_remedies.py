@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from autosync.console.main import group
+from autosync.console.main import group, main
 from autosync.hooks.main import command as install_hooks
 from autosync.relay.main import command as relay
 from autosync.relay.reflector.main import command as reflector
@@ -153,3 +153,15 @@ def _is_quoted(value: ast.expr) -> bool:
         return False
     called = value.func
     return (called.attr if isinstance(called, ast.Attribute) else called.id) in _QUOTED_BY
+
+
+def test_a_second_instance_is_named_in_what_is_to_be_typed(machine, tmp_path, capsys):
+    config = machine.config.rename(machine.config.with_name("second one.toml"))
+    machine.config = config
+    option = f"autosync --config '{config}' "
+    assert f"go on with: {option}resume ~/notes\n" in machine.said("pause")[1]
+    assert f"{option}resume ~/notes\n" in machine.said("status")[1]
+    assert f"{option}init" in machine.said("sync", tmp_path)[2]
+    # and where it was said after the subcommand
+    assert main(["sync", str(tmp_path), "--config", str(config)]) == 1
+    assert f"{option}init" in capsys.readouterr().err

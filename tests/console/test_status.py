@@ -9,7 +9,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from autosync.console import wording
+from autosync.common import folding
 from autosync.console.fleet import FleetTable
 from autosync.console.survey import survey
 from autosync.console.table import StatusTable
@@ -367,7 +367,7 @@ def test_nothing_is_cut_off_or_runs_over_at_any_width(alive, width):
         with console.capture() as capture:
             console.print(table(width, 1000.0, alive.notes.parent).render(data))
         lines = [line.rstrip() for line in capture.get().splitlines()]
-        assert max(map(wording.columns, lines)) <= width
+        assert max(map(folding.columns, lines)) <= width
         # the tables leave out a column rather than cutting its words
         assert not any(line.endswith("…") for line in lines)
         if table is FleetTable:

@@ -62,17 +62,17 @@ def test_the_home_folder_is_written_as_a_shell_reads_it():
     assert wording.homely("/x", Path("/")) == "/x"
 
 
-def test_lines_break_between_words_and_long_paths_after_a_slash():
-    assert wording.folded("one two three", 8) == ["one two", "three"]
-    assert wording.folded("  one two three", 9, hang=2) == ["  one two", "    three"]
-    assert wording.folded("see /aaaa/bbbb/cccc now", 11) == ["see", "/aaaa/bbbb/", "cccc now"]
-    assert wording.folded("x" * 25, 10) == ["x" * 10, "x" * 10, "x" * 5]
-    assert wording.folded("a\n\nb", 10) == ["a", "", "b"]
-    assert all(wording.columns(line) <= 10 for line in wording.folded("漢字漢字漢字漢字 漢字漢字", 10))
-
-
 def test_lists():
     assert wording.listed([]) == ""
     assert wording.listed(["a"]) == "a"
     assert wording.listed(["a", "b", "c"]) == "a, b and c"
     assert wording.listed(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+
+
+def test_commands_name_the_configuration_of_their_instance():
+    text = "autosync resume /x; or autosync status --peers (autosync-relay, autosync demo)"
+    expected = (
+        "autosync --config '/e t' resume /x; or autosync --config '/e t' status --peers (autosync-relay, autosync demo)"
+    )
+    assert wording.of_instance(text, "/e t") == expected
+    assert wording.of_instance(text, None) == text
