@@ -122,16 +122,17 @@ def test_a_command_in_a_message_can_be_typed(where, text):
             raise
 
 
-def parsed(command: click.Command, name: str, words: list[str]) -> None:
+def parsed(command: click.Command, name: str, words: list[str], parent: click.Context | None = None) -> None:
     """Let click read the words, through all subcommands. Raises click.UsageError."""
-    context = click.Context(command, info_name=name)
+    # click keeps the help option that it makes for the first context, and manual pages are made in other tests
+    context = click.Context(command, info_name=name, parent=parent, **command.context_settings)
     command.parse_args(context, list(words))
     if isinstance(command, click.Group):
         rest = [*context._protected_args, *context.args]
         if rest:
             name, below, rest = command.resolve_command(context, rest)
             assert below is not None
-            parsed(below, name, rest)
+            parsed(below, name, rest, context)
 
 
 def test_what_is_filled_into_a_command_is_quoted():
