@@ -144,3 +144,17 @@ def test_a_log_that_cannot_be_written_is_a_problem(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(Problem, match=r"cannot write the log .*folder.*Is a directory"):
         logs.handler("x", tmp_path / "folder")
+
+
+def test_what_the_xmpp_library_sends_and_gets_is_in_no_log(tmp_path):
+    """It logs each stanza: what machines say to each other, and how the account logs in."""
+    file = tmp_path / "log"
+    program = (
+        "import logging, pathlib, sys; from autosync.common import logs\n"
+        "logs.set_up('autosync-relay', True, pathlib.Path(sys.argv[1]))\n"
+        "logging.getLogger('autosync').debug('of ours')\n"
+        "logging.getLogger('slixmpp.xmlstream.xmlstream').debug('SEND: <auth>geheim</auth>')\n"
+    )
+    subprocess.run([sys.executable, "-c", program, file], check=True)
+    assert "of ours" in file.read_text()
+    assert "geheim" not in file.read_text()

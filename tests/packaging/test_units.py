@@ -240,3 +240,10 @@ def test_units_are_where_systemd_looks_for_them(home, monkeypatch, given):
     monkeypatch.setenv("XDG_CONFIG_HOME", given)
     folder = Path("/elsewhere") if given == "/elsewhere" else home / ".config"
     assert units.own_folder() == folder / "systemd" / "user"
+
+
+def test_another_instance_is_not_started_by_systemd_which_knows_the_usual_one_only(systemd, tmp_path):
+    usual, other = Instance.of(), Instance.of(tmp_path / "c.toml")
+    assert services.start_command(usual, "relay") == "autosync enable relay"
+    assert services.start_command(other, "relay").startswith("setsid --fork autosync-relay --config")
+    assert "autosync-reflector --listen 0.0.0.0:1986 " in services.background_command(usual, "reflector")
