@@ -57,8 +57,9 @@ def addition(path: Path) -> str:
     folder = path if path.is_dir() else path.parent
     if not os.path.lexists(path):
         return "look at its name: autosync status shows the repositories"
-    if Path.home().is_relative_to(folder):
-        # a whole home folder is hardly meant
+    home = Path.home()
+    if home.is_relative_to(folder) or (folder != path and not folder.is_relative_to(home)):
+        # a whole home folder is hardly meant, nor one of the system's for a file in it
         return "move it into a repository; or into a folder of its own, and add that: autosync init FOLDER"
     return f"add it with: autosync init {typed(folder)}"
 

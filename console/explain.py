@@ -42,17 +42,18 @@ def command(instance: Instance, files: tuple[Path, ...], as_json: bool) -> int:
     For one that is: which commit has its version, and where that is. Ends with 1 if any is not.
     """
     _, repos = config.load(instance.config)
-    data = {entry["path"]: entry for entry in survey(instance)["repositories"]}
+    found = survey(instance)
+    data = {entry["path"]: entry | {"watcher": found["watcher"]} for entry in found["repositories"]}
     code = EXIT_OK
     for file in files:
         where = absolute(file)
         repo = inside(repos, where)
-        found = _explained(repo, where, data[str(repo.path)] if repo else {})
+        explanation = _explained(repo, where, data[str(repo.path)] if repo else {})
         if as_json:
-            print(json.dumps(asdict(found)))
+            print(json.dumps(asdict(explanation)))
         else:
-            _show(found)
-        if found.reasons:
+            _show(explanation)
+        if explanation.reasons:
             code = EXIT_PROBLEM
     return code
 

@@ -36,7 +36,8 @@ def outside(path: Path) -> Reason:
 
 
 def reasons(place: Place, entry: dict[str, Any], now: float) -> Iterator[Reason]:
-    """All reasons, the nearest to the file first; ``entry`` is the repository's in the survey."""
+    """All reasons, the nearest to the file first; ``entry`` is the repository's in the survey, with what is said there
+    of the service as ``watcher``."""
     try:
         tracked = _tracked(place)
         if place.mode is None and not tracked:
@@ -181,6 +182,8 @@ def _uncommitted(place: Place, entry: dict[str, Any], now: float) -> Iterator[Re
         else:
             what = "it is not committed yet: a program still has it open, or its turn has not come"
         yield Reason(what, _soon(entry))
+    elif entry["watcher_state"] is None and entry["watcher"]["error"]:
+        yield Reason(f"it is not committed: {entry['watcher']['error']}", entry["watcher"]["remedy"])
     else:
         yield Reason("it is not committed yet", None)
 
@@ -233,9 +236,10 @@ def _travel(place: Place, entry: dict[str, Any], waiting: bool) -> Iterator[Reas
         yield Reason("its newest commit is not pushed yet", None if reason else f"autosync sync {typed(entry['path'])}")
     if unpulled:
         yield Reason("a newer version of it has come, and is not merged yet", None)
-    stuck = state not in ("in sync", "unborn", "syncing")
+    # that the watcher is missing has been told of
+    stuck = state not in ("in sync", "unborn", "syncing", "watcher not running")
     if stuck and (waiting or unpushed or unpulled or state == "no upstream"):
-        why = f"the repository is {state}" if not state.endswith("running") else f"the {state}"
+        why = f"the {state.replace(' not', ' is not')}" if state.endswith("running") else f"the repository is {state}"
         yield Reason(f"{why}: {reason}" if reason and not state.endswith("running") else why, remedy)
 
 

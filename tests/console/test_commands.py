@@ -241,3 +241,10 @@ def test_without_git_the_rest_is_examined_all_the_same(machine, home, monkeypatc
     assert (code, err) == (1, "")
     assert out.count("git is not installed, or not in the PATH") == 2
     assert out.count("install git 2.38 or newer") == 2
+
+
+def test_a_mistyped_command_has_its_remedy(machine):
+    code, _, err = machine.run("statsu")
+    assert code == 2
+    assert "No such command 'statsu'. Did you mean 'status'?" in err
+    assert "Did you mean" not in machine.run("xyzzy")[2]

@@ -215,3 +215,22 @@ def test_where_the_watcher_is_switched_off(alive):
     alive.config.write_text(alive.config.read_text() + "watch = false\n")
     (alive.notes / "f").touch()
     assert "watch = false" in why(alive, "f")[0]
+
+
+def test_without_a_watcher_nobody_commits(machine):
+    with running(machine.instance, "relay", {"status": relay_status(relay_entry(machine.notes))}):
+        (machine.notes / "f").touch()
+        (reason,) = explain(machine, machine.notes / "f")["reasons"]
+    assert reason["what"] == "it is not committed: the watcher is not running"
+    assert "autosync-watcher" in reason["remedy"]
+    reasons = explain(machine, machine.notes / "f")["reasons"]
+    assert [reason["what"] for reason in reasons] == [
+        "it is not committed: the watcher is not running",
+        "the relay is not running",
+    ]
+
+
+def test_nobody_is_told_to_synchronise_a_folder_of_the_system_for_a_file_in_it(machine):
+    (reason,) = explain(machine, "/etc/passwd")["reasons"]
+    assert "move it into a repository" in reason["remedy"]
+    assert "init /etc" not in reason["remedy"]
