@@ -227,6 +227,20 @@ def test_a_far_side_that_says_something_else_has_no_autosync(tmp_path, body):
     asyncio.run(scenario())
 
 
+def test_a_far_side_that_gets_autosync_later_is_found(tmp_path):
+    hello = json.dumps({"autosync": 1, "name": "server", "version": "1"})
+    tries = tmp_path / "tries"
+    body = f"echo >> {tries}; [ $(wc -l < {tries}) -ge 3 ] || exit 127; echo '{hello}'; exec cat >/dev/null"
+    place = Place("server", command=fake(tmp_path, body))
+
+    async def scenario():
+        async with running(place, subscription(place, "/x"), absent=0.01) as (made, _):
+            await eventually(lambda: made.health.state == "online", "it to be found")
+            assert [peer.name for peer in made.peers()] == ["server"]
+
+    asyncio.run(scenario())
+
+
 HELLO = json.dumps({"autosync": 1, "name": "x\x1b[31m" * 40, "version": "1"})
 
 
