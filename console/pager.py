@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -40,5 +41,6 @@ def _command() -> list[str]:
     configured = os.environ.get("PAGER")
     if configured is not None:
         # as git has it: empty, or cat, is none
-        return [] if configured in ("", "cat") else shlex.split(configured)
+        with contextlib.suppress(ValueError):  # a quotation mark that nothing closes
+            return [] if configured in ("", "cat") else shlex.split(configured)
     return ["less", "-RX", "+G"] if shutil.which("less") else []

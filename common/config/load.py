@@ -169,7 +169,11 @@ def _sentence(model: type[BaseModel], error: dict[str, Any]) -> str:
     if kind == "extra_forbidden":
         known = _keys_at(model, location[:-1])
         near = difflib.get_close_matches(str(location[-1]), known, 1)
-        return f"{key}: unknown key" + (f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}")
+        if near:
+            return f"{key}: unknown key; did you mean '{near[0]}'?"
+        if model is Config and location[-1] in _keys_at(model, ("repository",)):
+            return f"{key}: it belongs below [defaults], for all repositories, or below the [[repository]] it is for"
+        return f"{key}: unknown key; known are {', '.join(known)}"
     if kind == "missing":
         return f"{key}: is required"
     if kind == "value_error":

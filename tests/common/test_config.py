@@ -72,7 +72,7 @@ def test_every_key_of_the_design(write, home):
 
 def test_all_problems_at_once_with_file_and_key_path(write):
     path = write(
-        'nam = "x"\n[xmpp]\njid = 3\npassword-file = "p"\n[[repository]]\npath = "a"\nsettel = 1\nwatch = "yes"\n'
+        'nam = "x"\nsettle = 1.0\n[xmpp]\njid = 3\npassword-file = "p"\n[[repository]]\npath = "a"\nsettel = 1\nwatch = "yes"\n'
         '[[repository]]\npush = "sometimes"\nmax-file-size = "7 parsecs"\n[defaults]\npoll = -1\n'
     )
     with pytest.raises(Problem) as caught:
@@ -80,6 +80,7 @@ def test_all_problems_at_once_with_file_and_key_path(write):
     text = str(caught.value)
     for line in (
         "nam: unknown key; did you mean 'name'?",
+        "settle: it belongs below [defaults], for all repositories, or below the [[repository]] it is for",
         "xmpp.jid: expected a text in quotes, got 3",
         "repository[0].settel: unknown key; did you mean 'settle'?",
         "repository[0].watch: expected true or false, got 'yes'",
@@ -89,7 +90,7 @@ def test_all_problems_at_once_with_file_and_key_path(write):
         "defaults.poll: expected 1.0 or more, got -1",
     ):
         assert f"{path}: {line}" in text
-    assert text.startswith("8 problems")
+    assert text.startswith("9 problems")
 
 
 @pytest.mark.parametrize(

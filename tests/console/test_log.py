@@ -102,3 +102,4 @@ def test_what_a_terminal_does_not_show_at_once_goes_through_the_pager(machine, t
     said = on_a_terminal(machine, {"PAGER": str(pager)})
     assert ("paged" in said, "number 0" in said) == (paged, not paged)
     assert "number 39" in on_a_terminal(machine, {"PAGER": "cat"}) or not paged
+    assert "bug" not in on_a_terminal(machine, {"PAGER": "less '"})
