@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import shutil
@@ -41,6 +40,8 @@ def _command() -> list[str]:
     configured = os.environ.get("PAGER")
     if configured is not None:
         # as git has it: empty, or cat, is none
-        with contextlib.suppress(ValueError):  # a quotation mark that nothing closes
+        try:
             return [] if configured in ("", "cat") else shlex.split(configured)
+        except ValueError:  # a quotation mark that nothing closes
+            return []
     return ["less", "-RX", "+G"] if shutil.which("less") else []

@@ -72,7 +72,8 @@ def test_every_key_of_the_design(write, home):
 
 def test_all_problems_at_once_with_file_and_key_path(write):
     path = write(
-        'nam = "x"\nsettle = 1.0\n[xmpp]\njid = 3\npassword-file = "p"\n[[repository]]\npath = "a"\nsettel = 1\nwatch = "yes"\n'
+        'nam = "x"\nsettle = 1.0\n[xmpp]\njid = 3\npassword-file = "p"\n'
+        '[[repository]]\npath = "a"\nsettel = 1\nwatch = "yes"\n'
         '[[repository]]\npush = "sometimes"\nmax-file-size = "7 parsecs"\n[defaults]\npoll = -1\n'
     )
     with pytest.raises(Problem) as caught:
