@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from autosync.common.inotify import CREATE, DONT_FOLLOW, ISDIR, MOVED_TO, ONLYDIR, Inotify
+from autosync.common.inotify import CREATE, DONT_FOLLOW, ISDIR, MOVED_TO, ONLYDIR, Q_OVERFLOW, Inotify
 
 from .writers import Stray, descriptors_for_one, in_place, open_for_writing
 
@@ -121,9 +121,18 @@ class Saves:
         while not stopped:
             stopped = any(descriptor == self._stop for descriptor, _ in poll.poll())
             for event in inotify.read():
+                if event.mask & Q_OVERFLOW:
+                    self._open_all()
                 folder, names = self._places.get(event.watch, (b"", set()))
                 if event.name in names and not event.mask & ISDIR:
                     self._open(folder + b"/" + event.name if folder else event.name, bool(event.mask & CREATE))
+
+    def _open_all(self) -> None:
+        """Events were lost: whatever is at the places now may have come meanwhile. What was there before is committed,
+        and does no harm."""
+        for folder, names in self._places.values():
+            for name in names:
+                self._open(folder + b"/" + name if folder else name, made=True)
 
     def _open(self, path: bytes, made: bool) -> None:
         if len(self._found) >= self._room and not self._make_room():

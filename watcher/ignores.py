@@ -30,6 +30,7 @@ BUILT_IN = (
     "*.part",
     ".fuse_hidden*",  # removed, but still open
     ".nfs????????????????????????",
+    ".merge_file_??????",  # what git gives to merge drivers
     "*.db-wal",  # SQLite's logs; the data base itself is what counts
     "*.db-shm",
     "*.db-journal",

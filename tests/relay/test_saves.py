@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from autosync.common.inotify import Q_OVERFLOW, Event, Inotify
 from autosync.relay import saves
 from autosync.relay.saves import Saves
 from tests.support.wait import until
@@ -95,4 +96,23 @@ def test_what_is_no_file_is_let_be(tmp_path, kind):
         until(lambda: any(one.path == "two" for one in watched._found), "it is held")
         (tmp_path / "two").unlink()
     assert [stray.path for stray in watched.strays()] == ["two"]
+    watched.close()
+
+
+def test_when_events_are_lost_all_that_is_there_is_held(tmp_path, monkeypatch):
+    (tmp_path / "d").mkdir()
+    for name in ("d/one", "two", "other"):
+        (tmp_path / name).write_text("saved\n")
+    watched = Saves(tmp_path, ["d/one", "two", "three"])
+    read = Inotify.read
+
+    def overflowed(self: Inotify):
+        return [Event(-1, Q_OVERFLOW, 0, b"") for _ in read(self)]
+
+    monkeypatch.setattr(Inotify, "read", overflowed)
+    with watching(watched):
+        (tmp_path / "three").touch()
+        until(lambda: held(watched) == 3, "they are held")
+        (tmp_path / "two").unlink()
+    assert [(stray.path, stray.content()) for stray in watched.strays()] == [("two", b"saved\n")]
     watched.close()

@@ -60,7 +60,7 @@ def test_no_patterns_match_nothing():
 
 LEAVINGS = """
 text~ .text.swp .text.swo .text.un~ #text# .#text .~lock.a.odt# ~$a.docx x.part lu244945ud29.tmp notes.db-wal
-.goutputstream-X1 4913 .nfs000000000123456700000001
+.goutputstream-X1 4913 .nfs000000000123456700000001 .merge_file_a1B2c3
 """
 NOT_LEAVINGS = """
 sediments .env.sample .vimrc.backup field-journal lu.tmp a.tmp a.bak notes.db 49133 1~2 #1 .swap a.swp partial x.parts
