@@ -95,7 +95,7 @@ class Service:
             async with asyncio.TaskGroup() as group, control:
                 self._group = group
                 self._carriers = Carriers(group, self._hub, self._instance.state)
-                self._watch.add(self._instance.config.parent, self._instance.config, self._config_written)
+                self._watch_configuration()
                 self._watch_patterns()
                 self._apply(self._config, self._repos)
                 self._start_transports(transports)
@@ -143,6 +143,12 @@ class Service:
             self._offer_commands(transport)
         _log.info("configuration read again, %s", repositories("keeping", len(repos), 0))
 
+    def _watch_configuration(self) -> None:
+        assert self._watch is not None
+        for place in config.places(self._instance.config):
+            with contextlib.suppress(OSError):  # what a link leads to is not there
+                self._watch.add(place.parent, place, partial(self._config_written, place.name))
+
     def _watch_patterns(self) -> None:
         """Repositories that come to match a pattern in the configuration, and those that go, are noticed."""
         assert self._watch is not None
@@ -166,8 +172,9 @@ class Service:
             self._reload_timer = asyncio.get_running_loop().call_at(due, self._reload_for_repositories)
         self.reload()
 
-    def _config_written(self, name: str) -> None:
-        if name in (self._instance.config.name, ""):
+    def _config_written(self, file: str, name: str) -> None:
+        if name in (file, ""):
+            self._watch_configuration()  # a link may be another
             self.reload()
 
     def _ways(self) -> Ways:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from autosync.common import inotify, logs
-from autosync.common.config import Repo, load
+from autosync.common.config import Repo, load, places
 from autosync.common.control import ControlServer
 from autosync.common.desktop import Desktop
 from autosync.common.errors import Problem
@@ -121,7 +121,6 @@ class Watcher:
     def _noticing_configuration(self) -> Iterator[None]:
         """Reload by itself when the configuration file is replaced or written."""
         loop = asyncio.get_running_loop()
-        folder, name = os.fsencode(self._instance.config.parent), os.fsencode(self._instance.config.name)
         try:
             watches = Inotify()
         except OSError as error:
@@ -129,12 +128,20 @@ class Watcher:
             yield
             return
         with contextlib.closing(watches):
-            watches.watch(folder, inotify.CLOSE_WRITE | inotify.MOVED_TO)
+            names: dict[int, set[bytes]] = {}
+
+            def look() -> None:
+                for place in places(self._instance.config):
+                    with contextlib.suppress(OSError):  # what the link leads to is not there
+                        watch = watches.watch(os.fsencode(place.parent), inotify.CLOSE_WRITE | inotify.MOVED_TO)
+                        names.setdefault(watch, set()).add(os.fsencode(place.name))
 
             def readable() -> None:
-                if any(event.name == name for event in list(watches.read())):
+                if any(event.name in names.get(event.watch, ()) for event in list(watches.read())):
+                    look()  # the link may be another
                     self.reload()
 
+            look()
             loop.add_reader(watches.fileno(), readable)
             try:
                 yield

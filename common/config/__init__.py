@@ -9,6 +9,7 @@ from .load import (
     load_shared,
     parse_shared,
     pattern_folders,
+    places,
     read_secret,
 )
 from .model import Config, Notify, Reflector, Settings, Shared, Xmpp, parse_size
@@ -29,5 +30,6 @@ __all__ = [
     "parse_shared",
     "parse_size",
     "pattern_folders",
+    "places",
     "read_secret",
 ]

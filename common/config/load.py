@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import glob
 import os
@@ -40,6 +41,10 @@ class Repo:
     given: frozenset[str]
 
 
+#: As the kernel has it (path_resolution(7)).
+_MOST_LINKS = 40
+
+
 def load(path: Path) -> tuple[Config, list[Repo]]:
     """Read the machine's configuration. Raises Problem that names every mistake in the file.
 
@@ -58,6 +63,16 @@ def load(path: Path) -> tuple[Config, list[Repo]]:
     repositories = [_repo(config, entry, base) for entry in config.repository]
     _refuse_doubles(path, repositories)
     return config, _expanded(repositories)
+
+
+def places(path: Path) -> list[Path]:
+    """Where a change of the configuration file ``path`` may be made: itself, and what it leads to, link by link (it may
+    live among other settings, in a repository even)."""
+    found = [path]
+    with contextlib.suppress(OSError):  # no link
+        while len(found) < _MOST_LINKS:
+            found.append(Path(os.path.normpath(found[-1].parent / found[-1].readlink())))
+    return found
 
 
 def pattern_folders(config: Config, path: Path) -> list[Path]:

@@ -241,6 +241,33 @@ def test_a_wrong_configuration_changes_nothing_while_running(pair):
     fleet.same()
 
 
+def test_a_configuration_that_is_a_link_is_noticed_where_it_is_written(tmp_path):
+    with Fleet(tmp_path) as fleet:
+        a = fleet.add("a")
+        dotfiles = a.home / "dotfiles"
+        dotfiles.mkdir()
+        a.config.rename(dotfiles / "autosync.toml")
+        a.config.symlink_to(dotfiles / "autosync.toml")
+        a.start()
+
+        def known() -> list[str | None]:
+            (entry,) = json.loads(a.run("autosync", "status", "--json", check=False).stdout)["repositories"]
+            return [entry["watcher_state"], entry["relay_state"]]
+
+        until(lambda: known()[1] == "in sync", "the services")
+        right = (dotfiles / "autosync.toml").read_text()
+        for place in (dotfiles / "autosync.toml", dotfiles / "another.toml"):
+            place.write_text(right + "settel = 1\n")
+            if not a.config.samefile(place):
+                (a.home / "new").symlink_to(place)
+                (a.home / "new").rename(a.config)
+            until(lambda: a.relay_status()["config_error"], "the relay to notice")
+            place.write_text(right.replace(str(a.repo), str(a.home / "elsewhere")))
+            until(lambda: known() == ["error", "error"], "both to notice")
+            place.write_text(right)
+            until(lambda: known()[1] == "in sync", "both to notice")
+
+
 def test_a_new_repository_that_matches_a_pattern_is_noticed(tmp_path):
     with Fleet(tmp_path) as fleet:
         server = fleet.add("server", clone=False)
