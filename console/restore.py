@@ -49,8 +49,8 @@ def command(instance: Instance, file: Path, at: str | None) -> None:
     if not git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit, "--", name).stdout:
         when = git.run("log", "-1", "--no-show-signature", "--format=%ci", commit, "--").text
         raise Problem(
-            f"{file} did not exist at {at} (the version of {when})",
-            f"its versions: autosync restore {typed(file)}",
+            f"{_shown(file)} did not exist at {at} (the version of {when})",
+            f"its versions: autosync restore {typed(_word(file))}",
         )
     repository.make_own_folders()
     try:
@@ -59,7 +59,16 @@ def command(instance: Instance, file: Path, at: str | None) -> None:
             git.run("restore", "--worktree", f"--source={commit}", "--", f":(literal,top){name}", pass_fds=[lock])
     except locks.Held as held:
         raise Problem(f"{repo.path} is busy", "try again in a moment") from held
-    say(f"{file} is as it was at {at} (commit {commit[:7]}); the watcher commits it like any change")
+    say(f"{_shown(file)} is as it was at {at} (commit {commit[:7]}); the watcher commits it like any change")
+
+
+def _word(file: Path) -> str:
+    """The file as an argument, and never an option."""
+    return f"./{file}" if str(file).startswith("-") else str(file)
+
+
+def _shown(file: Path) -> str:
+    return wording.plain(str(file))
 
 
 def _commit_at(git: Git, at: str, file: Path) -> str:
@@ -71,7 +80,7 @@ def _commit_at(git: Git, at: str, file: Path) -> str:
         raise Problem(f"{at!r} is neither a time nor a commit", "say for example --at '2 hours ago'")
     found = git.run("rev-list", "-1", f"--before={at}", "HEAD", "--").text
     if not found:
-        raise Problem(f"nothing is as old as {at!r} here", f"its versions: autosync restore {typed(file)}")
+        raise Problem(f"nothing is as old as {at!r} here", f"its versions: autosync restore {typed(_word(file))}")
     return found
 
 
@@ -80,7 +89,8 @@ def _refuse_uncommitted(git: Git, name: str, file: Path) -> None:
     if changed:
         paths = ", ".join(wording.plain(entry[3:]) for entry in split(changed)[:3])
         raise Problem(
-            f"there are changes that are not committed yet: {paths}", f"commit them first: autosync sync {typed(file)}"
+            f"there are changes that are not committed yet: {paths}",
+            f"commit them first: autosync sync {typed(_word(file))}",
         )
 
 
@@ -122,9 +132,9 @@ def _are_there(git: Git, names: list[str]) -> list[bool]:
 
 def _list(git: Git, name: str, file: Path) -> None:
     versions = _versions(git, name)
-    shown = typed(file)
+    shown = typed(_word(file))
     if not versions:
-        raise Problem(f"git has never had {file}", f"to see why: autosync explain {shown}")
+        raise Problem(f"git has never had {_shown(file)}", f"to see why: autosync explain {shown}")
     now = time.time()
     width = max(len(version.machine) for version in versions)
     for version in versions:

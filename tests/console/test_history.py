@@ -180,3 +180,18 @@ def test_undo_where_git_does_not_know_the_person(machine, home, monkeypatch):
     code, _, err = machine.run("undo")
     assert (code, err) == (0, "")
     assert git(machine.notes, "log", "-1", "--format=%ae").endswith("@laptop")
+
+
+def test_restore_of_a_file_with_a_strange_name(machine, monkeypatch):
+    monkeypatch.chdir(machine.notes)
+    for name in ("-x", "two\nlines"):
+        automatic(machine, f"./{name}", "1\n")
+        automatic(machine, f"./{name}", None)
+    _, out, _ = machine.run("restore", "./-x")
+    shown, commit = out.splitlines()[-1].removeprefix("bring one back with: autosync restore ").split(" --at ")
+    assert shown == "./-x"
+    assert machine.run("restore", shown, "--at", commit)[0] == 0
+    assert (machine.notes / "-x").read_text() == "1\n"
+    _, _, err = machine.run("restore", "two\nlines", "--at", "HEAD")
+    assert err.startswith("autosync restore: two\\nlines did not exist at HEAD")
+    assert "autosync restore $'two\\012lines'\n" in err
