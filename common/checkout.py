@@ -191,6 +191,8 @@ class _Recovery:
             if mark is None or (gits_own and self._take_away(path, mark)):
                 missing.append(path)
         wanted = [c.path for c in changes if c.old_mode != _ABSENT and c.path in missing]
+        for path in wanted:
+            _remove_empty(self._tree / path)
         with self._index_of(old_entries) as index:
             # without -f: a file that somebody made meanwhile stays
             names = b"".join(os.fsencode(path) + b"\0" for path in wanted)
@@ -262,6 +264,14 @@ class _Recovery:
             except OSError:
                 break
         return True
+
+
+def _remove_empty(folder: Path) -> None:
+    """Take folders without any file away, where a file is to be: git makes them before what goes into them."""
+    if folder.is_dir() and not folder.is_symlink():
+        for inner, _, _ in os.walk(folder, topdown=False):
+            with contextlib.suppress(OSError):  # there is something in it
+                Path(inner).rmdir()
 
 
 def _give_back(aside: Path, file: Path) -> None:

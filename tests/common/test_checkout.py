@@ -65,6 +65,26 @@ def fast_forward(repository: Repository, after: str) -> None:
     git(repository.path, "merge", "-q", "--ff-only", "--no-overwrite-ignore", after)
 
 
+@pytest.mark.parametrize("made", ["turns", "turns/in/it"])
+def test_git_killed_between_a_folder_and_what_goes_into_it(moved, made):
+    repository, before, after = moved
+    checkout.begin(repository, before, after)
+    (repository.path / "turns").unlink()
+    (repository.path / made).mkdir(parents=True)
+    recover(repository)
+    assert status(repository) == ""
+
+
+def test_what_a_person_has_put_where_a_file_was_stays(moved):
+    repository, before, after = moved
+    checkout.begin(repository, before, after)
+    (repository.path / "turns").unlink()
+    (repository.path / "turns/of").mkdir(parents=True)
+    (repository.path / "turns/mine").write_text("mine\n")
+    recover(repository)
+    assert status(repository) == " D turns\n?? turns/mine"
+
+
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.4, 0.7, 0.95])
 def test_git_killed_in_the_middle(moved, share):
     repository, before, after = moved

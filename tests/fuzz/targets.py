@@ -106,7 +106,7 @@ async def _hear(stanzas: list[ET.Element]) -> None:
 
 def server_lines(data: bytes) -> None:
     """Lines from a client to a reflector: cut, understood, carried out."""
-    lines, hub, last = protocol.Lines(), Hub[int](8, 16), LastWords(2048)
+    lines, hub, last = protocol.Lines(), Hub[int](8), LastWords(2048)
     for start in range(0, len(data), 97):
         lines.feed(data[start : start + 97])
         try:

@@ -186,7 +186,9 @@ def test_an_unresolved_conflict_without_a_merge_is_never_committed(watched):
     w.write("f", "3\n")
     w.git("add", "f")
     w.until_committed("g", b"1")
-    w.until_committed("f", b"3\n")
+    w.git("commit", "-qm", "resolved")
+    w.write("f", "4\n")
+    w.until_committed("f", b"4\n")
 
 
 def test_a_paused_repository_is_left_alone(watched):
