@@ -153,9 +153,10 @@ class Machine:
         return git(self.repo, *args, check=check)
 
     def commit(self, path: str, content: str) -> str:
-        """Commit by hand."""
+        """Commit by hand. What has arrived is there a moment before git gives its lock up, and a person tries again."""
         self.write(path, content)
-        self.git("add", "--", path)
+        add = ["git", "add", "--", path]
+        until(lambda: subprocess.run(add, cwd=self.repo, capture_output=True, check=False).returncode == 0, "git add")
         self.git("commit", "-qm", f"by hand: {path}", "--", path)
         return self.git("rev-parse", "HEAD")
 
